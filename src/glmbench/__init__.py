@@ -1,0 +1,1 @@
+"""glmbench: pre-train genomic language models and measure what they learned."""

@@ -1,0 +1,1 @@
+"""Files with coordinates: FASTA, memory-mapped codes, windows."""

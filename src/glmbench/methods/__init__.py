@@ -1,0 +1,1 @@
+"""How a model meets a task: one verb a module."""

@@ -1,0 +1,37 @@
+"""The noun Method: a procedure that fits a model to a task's labelled data under a budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from glmbench.models.model import Model, Predicts
+from glmbench.tasks.budget import Budget
+from glmbench.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted predictor and what is worth keeping of how it was fitted."""
+
+    predictor: Predicts
+    details: dict[str, Any] = field(default_factory=dict)
+    """Plain values for the result: rows and bases seen, chosen penalty, epochs, convergence, dropped or cut bases."""
+
+
+class Method(Protocol):
+    """A procedure. Its recipe is resolved data from a suite; it holds no state between fits."""
+
+    name: str
+    needs: type[Model]
+    """The capability it asks of a model."""
+    stochastic: bool
+    """Whether two seeds on the same rows give two fits; if not, seeds beyond the task's draws are not planned."""
+
+    def fit(self, model: Model, task: Task, *, budget: Budget, seed: int) -> Fit:
+        """Fit on the training rows of draw `seed` of the budget.
+
+        Raises:
+            Unsupported: the model lacks the capability, or the task has no such budget.
+            MissingData: the task's files are absent.
+        """

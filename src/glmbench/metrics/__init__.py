@@ -1,0 +1,1 @@
+"""On arrays: scores, resampling, paired comparison."""

@@ -1,0 +1,1 @@
+"""What is asked of: model references, adapters, controls, and the embedding cache."""

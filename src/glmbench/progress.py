@@ -1,0 +1,68 @@
+"""One progress bar for long work: on a terminal it is drawn on standard error, in a pipe or a log it is silent."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+_drawing = False
+
+
+class Bar(Protocol):
+    """What work reports to."""
+
+    def advance(self, amount: float = 1) -> None:
+        """Count `amount` more units as done."""
+
+    def describe(self, text: str) -> None:
+        """Change the words before the bar."""
+
+
+class _Silent:
+    def advance(self, amount: float = 1) -> None:
+        pass
+
+    def describe(self, text: str) -> None:
+        pass
+
+
+class _Rich:
+    def __init__(self, progress: object, task: object) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, amount: float = 1) -> None:
+        self._progress.advance(self._task, amount)  # type: ignore[attr-defined]
+
+    def describe(self, text: str) -> None:
+        self._progress.update(self._task, description=text)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def progress(description: str, total: float | None = None) -> Iterator[Bar]:
+    """Yield a bar over `total` units (None: unknown) that vanishes when done and never appears in a pipe.
+
+    Bars do not nest on the screen: while one is drawn, inner ones are silent.
+    """
+    global _drawing
+    if _drawing or not sys.stderr.isatty():
+        yield _Silent()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    _drawing = True
+    try:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
+            yield _Rich(drawn, drawn.add_task(description, total=total))
+    finally:
+        _drawing = False

@@ -1,0 +1,1 @@
+"""Arrays of bases in memory, no files: alphabet, encoding, k-mers, order-k Markov models, shuffles."""

@@ -1,0 +1,1 @@
+"""Genomes and labelled sets whose generating distribution, and so whose best possible score, is known."""

@@ -1,0 +1,1 @@
+"""Published benchmarks as data: tasks, methods, recipes, budgets, aggregates, published figures."""

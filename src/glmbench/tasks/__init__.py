@@ -1,0 +1,1 @@
+"""What is asked of a model: cards, loaders, splits, budgets and leakage checks."""

@@ -1,0 +1,53 @@
+"""The noun Task: what is asked. It knows data and nothing of models.
+
+Examples are a plain polars frame, one row per labelled sequence:
+
+| column     | type                | meaning                                                          |
+|------------|---------------------|------------------------------------------------------------------|
+| `id`       | String, unique      | `<split>/<row in the source file, from 0>`                       |
+| `sequence` | String              | upper-case bases (what the source has beyond ACGT is kept)       |
+| `label`    | Int64 or Float64    | class index from 0, or the measured value                        |
+| `group`    | String              | what must not be split or resampled apart; the id where alone    |
+
+Predictions are a plain polars frame over the examples of one split: `id`, `group`, `label`, and `score_0`, `score_1`, …
+(one column per class: log-odds or probabilities that order the classes; one column `score_0` for a regression).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import polars as pl
+
+from glmbench.tasks.card import TaskCard
+
+EXAMPLE_COLUMNS = ("id", "sequence", "label", "group")
+
+
+class Task(Protocol):
+    """What is asked of a model. Implementations: `tasks.table`, `tasks.derived`, `tasks.simulated`."""
+
+    @property
+    def card(self) -> TaskCard:
+        """The card of this version."""
+
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits: `train`, `dev`, `test`, and the source's own shot sets (`train-10`: 10 per class)."""
+
+    def load(self, split: str, *, context: int | None = None) -> pl.DataFrame:
+        """Examples of one split; with `context`, sequences are cut to their central `context` bp.
+
+        Raises:
+            MissingData: the file is absent and could not be fetched; says how to get it.
+            DataError: the file is there but not what the card says.
+        """
+
+    def data_hash(self) -> str:
+        """Hexadecimal SHA-256 over everything that decides what `load` returns.
+
+        Raises:
+            MissingData: as `load`.
+        """
+
+    def references(self, split: str) -> dict[str, pl.DataFrame]:
+        """Predictions of what is not a model, by name: `bayes-optimal` of a simulated task; else empty."""

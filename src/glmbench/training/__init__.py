@@ -1,0 +1,1 @@
+"""The one training loop: batches, precision, early stopping, resume, cost record."""

@@ -1,0 +1,23 @@
+"""Fixtures every room's tests may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the checkout (`shared/data`)."""
+    if not (SHARED_DATA / "MANIFEST.sha256").is_file():
+        pytest.skip("real data are not here: no folder shared/data beside the checkout")
+    return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    monkeypatch.setenv("GLMBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
