@@ -1,1 +1,36 @@
-"""The command line: one file per verb, imports inside the command."""
+"""The command line: one file per verb, imports inside the command.
+
+Exit codes: 0 all went well, 1 a job or a check of something failed, 2 the request could not be understood.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from glmbench.cli import check, cite, compare, doctor, get, ls, plan, report, run, show
+from glmbench.errors import GlmbenchError, UsageError
+
+app = typer.Typer(
+    help="Measure what genomic language models learned: on real tasks, beside controls, with paired statistics.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+for verb in (ls, show, get, check, plan, run, compare, report, cite, doctor):
+    app.command(verb.__name__.rpartition(".")[2])(verb.command)
+
+
+def main() -> None:
+    """The console script: errors meant for people are one line on standard error, without a trace."""
+    try:
+        app()
+    except GlmbenchError as error:
+        print(f"glmbench: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except BrokenPipeError:  # `glmbench ls | head`
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,4 +1,4 @@
-"""The nouns Job and Result. A job's address is the hash of its canonical JSON; a result is what stands at that address."""
+"""The nouns Job and Result. A job's address is the hash of its canonical JSON; a result stands at that address."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from glmbench.models.model import ModelCard
 from glmbench.storage.hashing import sha256_json
+from glmbench.tasks.card import TaskCard
 
 SCHEMA = 1
 
@@ -60,12 +61,14 @@ class Cost(BaseModel):
 
 
 class Result(BaseModel):
-    """What stands at a job's address: metrics with intervals, or the reason why there are none. Predictions lie beside it."""
+    """What stands at a job's address: metrics with intervals, or why there are none. Predictions lie beside it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     job: Job
     status: Literal["ok", "skip", "failed"]
+    task_card: TaskCard | None = None
+    """The card as it was, without its files: a store can be read where the task is unknown."""
     model_card: ModelCard | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
     ci: dict[str, tuple[float, float]] = Field(default_factory=dict)

@@ -20,10 +20,12 @@ class Fit:
 
 
 class Method(Protocol):
-    """A procedure. Its recipe is resolved data from a suite; it holds no state between fits."""
+    """A procedure. It holds no state between fits."""
 
     name: str
-    needs: type[Model]
+    recipe: dict[str, Any]
+    """The recipe as resolved: the suite's values over the method's defaults, all of them."""
+    needs: type
     """The capability it asks of a model."""
     stochastic: bool
     """Whether two seeds on the same rows give two fits; if not, seeds beyond the task's draws are not planned."""

@@ -1,0 +1,41 @@
+"""`glmbench get`: fetch and verify data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from glmbench.cli.options import AsJson, Mirror, Offline
+
+
+def command(
+    names: Annotated[list[str], typer.Argument(help="tasks or suites")],
+    mirror: Mirror = None,
+    offline: Offline = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the files of tasks or suites into the cache and verify them. What is there already is only verified."""
+    from glmbench.cli.options import access, task_names
+    from glmbench.cli.printing import print_json, print_table
+    from glmbench.errors import DataError, MissingData
+    from glmbench.storage.fetch import fetch
+    from glmbench.tasks.registry import find
+
+    reach = access(mirror, offline)
+    rows: list[dict[str, str]] = []
+    for name in task_names(names):
+        for file in find(name).files:
+            try:
+                fetch(file, reach)
+                status, reason = ("verified" if file.sha256 else "unverified"), ""
+            except (MissingData, DataError) as error:
+                status, reason = ("missing" if isinstance(error, MissingData) else "failed"), str(error)
+            rows.append({"task": name, "file": file.path, "status": status, "reason": reason})
+    if as_json:
+        for row in rows:
+            print_json(row)
+    else:
+        print_table(("task", "file", "status", "reason"), (tuple(row.values()) for row in rows))
+    if any(row["status"] in ("missing", "failed") for row in rows):
+        raise typer.Exit(1)

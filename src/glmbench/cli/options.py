@@ -1,0 +1,111 @@
+"""Options that several verbs share: one spelling and one help text each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from glmbench.evaluation.objects import Objects
+    from glmbench.evaluation.plan import Request
+    from glmbench.storage.fetch import Access
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+Mirror = Annotated[
+    str | None,
+    typer.Option(help="A folder or http(s) URL that holds the same files by the same paths.", envvar="GLMBENCH_MIRROR"),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never open a socket.", envvar="GLMBENCH_OFFLINE")]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", help="Folder of results; any number of runs may share it.", envvar="GLMBENCH_STORE")
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", "-m", help="kmer:5, kmer:pos3, onehot-cnn, hf:FOLDER-OR-HUB-ID, random:…; repeatable."),
+]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task", "-t", help="A task of `glmbench ls tasks`, with @VERSION if need be, or your own CSV/TSV file."
+    ),
+]
+Suites = Annotated[list[str] | None, typer.Option("--suite", "-s", help="A suite of `glmbench ls suites`.")]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="probe, scratch; default: what each model can do."),
+]
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option("--budget", help="Labelled rows per class (10), a fraction (0.01), or full; default: the suite's."),
+]
+Protocol = Annotated[str | None, typer.Option(help="corrected (default), or released: as the published code does it.")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Draws of labelled rows, or seeds of training.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many rows a split: a trial, kept off leaderboards.")]
+Precision = Annotated[str, typer.Option(help="fp32 or bf16, for what trains.")]
+NoControls = Annotated[bool, typer.Option("--no-controls", help="Run only the models named.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run a hub model's own code; wants a pinned revision.")
+]
+
+STORE = Path("glmbench-store")
+
+
+def access(mirror: str | None, offline: bool) -> Access:
+    """How data may be reached, from the shared options."""
+    from glmbench.storage.fetch import Access
+
+    return Access(mirror=mirror, offline=offline)
+
+
+def task_names(names: list[str]) -> list[str]:
+    """Task references, with each suite named replaced by the tasks of its default protocol."""
+    from glmbench.suites import suite
+
+    known = suite.names()
+    expanded = ((suite.load(n).tasks[suite.load(n).default_protocol] if n in known else (n,)) for n in names)
+    return [task for tasks in expanded for task in tasks]
+
+
+def objects(mirror: str | None, offline: bool, trust_remote_code: bool) -> Objects:
+    """What a run opens, from the shared options."""
+    import os
+
+    from glmbench.evaluation.objects import Objects
+
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    return Objects(access(mirror, offline), trust_remote_code)
+
+
+def request(
+    models: list[str] | None,
+    tasks: list[str] | None,
+    suites: list[str] | None,
+    methods: list[str] | None,
+    budgets: list[str] | None,
+    protocol: str | None,
+    seeds: int | None,
+    limit: int | None,
+    precision: str,
+    no_controls: bool,
+) -> Request:
+    """What was asked for, from the selection options of `plan` and `run`."""
+    from glmbench.errors import UsageError
+    from glmbench.evaluation.plan import Request
+
+    if precision not in ("fp32", "bf16"):
+        raise UsageError(f"--precision {precision}: want fp32 or bf16")
+    return Request(
+        models=tuple(models or ()),
+        tasks=tuple(tasks or ()),
+        suites=tuple(suites or ()),
+        methods=tuple(methods or ()),
+        budgets=tuple(budgets or ()),
+        protocol=protocol,
+        seeds=seeds,
+        limit=limit,
+        precision="bf16" if precision == "bf16" else "fp32",
+        controls=not no_controls,
+    )

@@ -1,0 +1,76 @@
+"""Numbers over several tasks, as a suite declares them: computed from finished results, never from incomplete ones."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glmbench.evaluation.plan import REFERENCE
+from glmbench.evaluation.summary import REPLICATES, Arm
+from glmbench.metrics.resampling import interval, replicates
+from glmbench.suites.suite import Aggregate
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """An aggregate of one model. `value` is None while tasks are missing: a mean over fewer is another number."""
+
+    aggregate: Aggregate
+    model: str
+    name: str
+    kind: str
+    method: str
+    budget: str
+    protocol: str
+    value: float | None
+    low: float | None
+    high: float | None
+    have: int
+    of: int
+
+
+def aggregate(declared: Aggregate, found: Iterable[Arm]) -> list[Aggregated]:
+    """The aggregate of every model, method, budget and protocol that has at least one of its tasks.
+
+    Version 1 of each task counts. Intervals: replicates of each task, independent of each other's, averaged.
+    """
+    grouped: dict[tuple[str, ...], dict[str, Arm]] = defaultdict(dict)
+    for arm in found:
+        name, _, version = arm.key.cell.task.partition("@")
+        if name in declared.tasks and version == "1" and arm.key.method != REFERENCE:
+            key = (arm.key.model, arm.key.fingerprint, arm.key.method, arm.key.cell.budget, arm.key.cell.protocol)
+            grouped[key][name] = arm
+    return [_aggregated(declared, key, members) for key, members in sorted(grouped.items())]
+
+
+def _aggregated(declared: Aggregate, key: tuple[str, ...], members: dict[str, Arm]) -> Aggregated:
+    model, _, method, budget, protocol = key
+    card = next(iter(members.values())).card
+    value = low = high = None
+    if len(members) == len(declared.tasks):
+        weights = task_weights(declared)
+        metrics = {task: arm.metric for task, arm in members.items()}
+        value = sum(weights[task] * arm.mean(metrics[task]) for task, arm in members.items())
+        drawn: NDArray[np.float64] = np.sum(
+            [
+                weights[task] * replicates(metrics[task], arm.predictions, n=REPLICATES, seed=place)
+                for place, (task, arm) in enumerate(members.items())
+            ],
+            axis=0,
+        )
+        low, high = interval(drawn)
+    kind = str(card.kind)
+    return Aggregated(
+        declared, model, card.name, kind, method, budget, protocol, value, low, high, len(members), len(declared.tasks)
+    )
+
+
+def task_weights(declared: Aggregate) -> dict[str, float]:
+    """Weight of every task: equal in a plain mean; equal shares of equal groups in a mean of groups."""
+    if declared.kind == "mean":
+        return dict.fromkeys(declared.tasks, 1 / len(declared.tasks))
+    return {task: 1 / len(declared.groups) / len(group) for group in declared.groups.values() for task in group}

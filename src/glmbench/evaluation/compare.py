@@ -1,0 +1,126 @@
+"""Which arm is better, and is it decided: every pair within a cell, corrected over all pairs of all cells compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from glmbench.errors import UsageError
+from glmbench.evaluation.plan import REFERENCE
+from glmbench.evaluation.summary import Arm, Cell, cells
+from glmbench.metrics.comparison import (
+    Difference,
+    Resampled,
+    benjamini_hochberg,
+    paired_over_tasks,
+    rank_intervals,
+    resampled_pairs,
+    summarised,
+)
+
+REPLICATES = 5000
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arm a minus arm b on the main metric of a cell."""
+
+    cell: Cell
+    metric: str
+    a: Arm
+    b: Arm
+    difference: Difference
+    q: float
+    """p after Benjamini–Hochberg over every pair of every cell of the same call."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A cell with its arms ranked, best mean first; `ranks` are the ranks each may have."""
+
+    cell: Cell
+    metric: str
+    arms: tuple[Arm, ...]
+    ranks: tuple[tuple[int, int], ...]
+    comparisons: tuple[Comparison, ...]
+
+
+def compare(found: Iterable[Arm]) -> list[Standing]:
+    """Compare all arms of each cell pairwise. References (Bayes-optimal scores) are no competitors and stay out."""
+    raw: list[tuple[Cell, str, list[Arm], dict[tuple[int, int], Resampled]]] = []
+    for cell, members in cells(arm for arm in found if arm.key.method != REFERENCE).items():
+        metric = members[0].metric
+        ranked = sorted(members, key=lambda arm: -np.nan_to_num(arm.mean(metric), nan=-np.inf))
+        pairs = resampled_pairs(metric, [arm.predictions for arm in ranked], n=REPLICATES, seed=0)
+        raw.append((cell, metric, ranked, pairs))
+    differences = [summarised(pair) for *_, pairs in raw for pair in pairs.values()]
+    q = iter(benjamini_hochberg(np.array([d.p for d in differences])).tolist() if differences else ())
+    return [_standing(*one, q) for one in raw]
+
+
+def _standing(
+    cell: Cell, metric: str, ranked: list[Arm], pairs: dict[tuple[int, int], Resampled], q: Iterable[float]
+) -> Standing:
+    estimates, corrected = np.zeros((len(ranked),) * 2), np.ones((len(ranked),) * 2)
+    comparisons = []
+    for ((i, j), pair), q_value in zip(pairs.items(), q, strict=False):
+        difference = summarised(pair)
+        estimates[i, j], estimates[j, i] = difference.estimate, -difference.estimate
+        corrected[i, j] = corrected[j, i] = q_value
+        comparisons.append(Comparison(cell, metric, ranked[i], ranked[j], difference, q_value))
+    ranks = rank_intervals(estimates, corrected, alpha=ALPHA)
+    return Standing(cell, metric, tuple(ranked), tuple(ranks), tuple(comparisons))
+
+
+@dataclass(frozen=True)
+class Overall:
+    """Model a minus model b, averaged over the tasks that both were run on, at one method, budget and protocol."""
+
+    a: str
+    b: str
+    budget: str
+    protocol: str
+    tasks: tuple[str, ...]
+    difference: Difference
+
+
+def overall(chosen: Sequence[Sequence[Arm]]) -> list[Overall]:
+    """Differences between models (each given by its arms), averaged over the cells both have; two cells at least."""
+    result = []
+    for a, b in combinations(chosen, 2):
+        by_cell = {arm.key.cell: arm for arm in b}
+        shared = [(arm, by_cell[arm.key.cell]) for arm in a if arm.key.cell in by_cell]
+        for budget, protocol in sorted({(arm.key.cell.budget, arm.key.cell.protocol) for arm, _ in shared}):
+            pairs = [(x, y) for x, y in shared if (x.key.cell.budget, x.key.cell.protocol) == (budget, protocol)]
+            if len(pairs) < 2:
+                continue
+            drawn = [
+                resampled_pairs(x.metric, [x.predictions, y.predictions], n=REPLICATES, seed=0)[(0, 1)]
+                for x, y in pairs
+            ]
+            tasks = tuple(x.key.cell.task for x, _ in pairs)
+            names = (pairs[0][0].card.name, pairs[0][1].card.name)
+            result.append(Overall(*names, budget, protocol, tasks, paired_over_tasks(drawn)))
+    return result
+
+
+def select(found: Sequence[Arm], wanted: str) -> list[Arm]:
+    """The arms of a model named by its reference, its short name, or the start of its fingerprint.
+
+    Raises:
+        UsageError: the store has none; lists the models it has.
+    """
+    chosen = [a for a in found if wanted in (a.key.model, a.card.name) or a.key.fingerprint.startswith(wanted)]
+    if not chosen:
+        known = ", ".join(sorted({arm.key.model for arm in found})) or "no results at all"
+        raise UsageError(f"no results of model {wanted!r} in this store; it has: {known}")
+    return chosen
+
+
+def decided(comparison: Comparison) -> bool:
+    """Whether the corrected p value is below the level."""
+    return bool(np.isfinite(comparison.q)) and comparison.q < ALPHA

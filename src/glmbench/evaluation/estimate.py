@@ -1,0 +1,104 @@
+"""What a plan will cost, from a short probe: every (model, task, method) is tried on a few rows and extrapolated.
+
+Embedding time grows with the bases embedded; fitting time is taken as proportional to rows, which k-mer probes on tens
+of thousands of rows exceed. Read the figures as orders of magnitude.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from glmbench.errors import GlmbenchError
+from glmbench.evaluation.execute import SPLIT, execute
+from glmbench.evaluation.job import Job
+from glmbench.evaluation.objects import Objects
+from glmbench.evaluation.plan import REFERENCE, Plan
+from glmbench.evaluation.store import Store
+from glmbench.models.model import Embeds
+from glmbench.tasks.budget import Budget, training_rows
+from glmbench.tasks.task import Task
+
+PROBE_ROWS = 200
+BYTES_PER_SCORE = 5
+"""What a prediction takes in parquet, per row and score; measured on finished stores."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One line of a plan: the jobs of a model on a task by a method and budget, and what is left of them."""
+
+    task: str
+    model: str
+    method: str
+    budget: str
+    jobs: int
+    done: int
+    train_rows: int | None
+    bases: int | None
+    """Bases read by the jobs that are left: training and test rows."""
+    tokens: int | None
+    """The same in the model's tokens, where it counts them."""
+    seconds: float | None
+    disk_mb: float | None
+    reason: str | None
+    """Why the jobs can only be skipped."""
+
+
+def estimate(plan: Plan, store: Store, objects: Objects, *, probe: bool = True) -> list[Estimate]:
+    """One line per (task, model, method, budget), in the plan's order. Nothing is written to the store."""
+    grouped: dict[tuple[str, str, str, str], list[Job]] = {}
+    for job in plan.jobs:
+        grouped.setdefault((job.task, job.model, job.method, job.budget), []).append(job)
+    return [_line(jobs, plan, store, objects, probe) for jobs in grouped.values()]
+
+
+def _line(jobs: Sequence[Job], plan: Plan, store: Store, objects: Objects, probe: bool) -> Estimate:
+    first = jobs[0]
+    left = [job for job in jobs if job.address not in store]
+    reason = plan.unavailable.get(first.address)
+    rows = bases = tokens = None
+    seconds = disk = None
+    if reason is None and first.method != REFERENCE:
+        task = objects.task(first.task, first.limit)
+        train, test = training_rows(task, Budget.parse(first.budget), first.seed), task.load(SPLIT)
+        rows = train.height
+        sequences = pl.concat([train["sequence"], test["sequence"]])
+        bases = int(sequences.str.len_bytes().sum()) * len(left)
+        tokens = _tokens(first, objects, sequences, bases)
+        disk = len(left) * test.height * BYTES_PER_SCORE * max(2, len(task.card.classes)) / 1e6
+        seconds = _seconds(first, task, rows, test.height, objects) * len(left) if probe and left else 0.0
+    return Estimate(
+        first.task, first.model, first.method, first.budget,
+        len(jobs), len(jobs) - len(left), rows, bases, tokens, seconds, disk, reason,
+    )  # fmt: skip
+
+
+def _tokens(job: Job, objects: Objects, sequences: pl.Series, bases: int) -> int | None:
+    """Tokens of the bases, from a sample; None for models without a tokenizer."""
+    count: Callable[[Sequence[str]], int] | None = getattr(objects.model(job.model), "count_tokens", None)
+    if count is None:
+        return None
+    sample = sequences.sample(min(PROBE_ROWS, len(sequences)), seed=0).to_list()
+    return round(count(sample) / max(1, sum(map(len, sample))) * bases)
+
+
+def _seconds(job: Job, task: Task, train_rows: int, test_rows: int, objects: Objects) -> float:
+    """Seconds of one job, from the same job on at most `PROBE_ROWS` rows a split."""
+    trial = job.model_copy(update={"limit": PROBE_ROWS, "budget": "full" if job.budget == "full" else job.budget})
+    started = time.perf_counter()
+    try:
+        result, _ = execute(trial, objects)
+    except GlmbenchError:
+        return float("nan")
+    taken = time.perf_counter() - started
+    if result.cost is None:
+        return float("nan")
+    seen = (result.counts.get("train", 0), result.counts.get(SPLIT, 0))
+    fit = result.cost.fit_s * train_rows / max(1, seen[0])
+    predict = result.cost.predict_s * test_rows / max(1, seen[1])
+    overhead = max(0.0, taken - result.cost.wall_s)
+    return fit + predict + overhead if isinstance(objects.model(job.model), Embeds) else max(fit, taken) + predict

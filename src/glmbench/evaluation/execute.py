@@ -1,0 +1,161 @@
+"""One job, from its address to its result. What goes wrong becomes a skip or a failure with its reason."""
+
+from __future__ import annotations
+
+import resource
+import time
+import traceback
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from glmbench.errors import DataError, GlmbenchError, Unsupported
+from glmbench.evaluation.environment import environment
+from glmbench.evaluation.job import Cost, Job, Result
+from glmbench.evaluation.objects import Objects
+from glmbench.evaluation.plan import REFERENCE
+from glmbench.methods import registry as methods
+from glmbench.models.model import ModelCard
+from glmbench.tasks.budget import Budget
+from glmbench.tasks.task import Task
+
+SPLIT = "test"
+"""The split that scores are reported on."""
+REPLICATES = 1000
+
+
+def execute(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame | None]:
+    """Do a job; predictions come with a finished one only. Nothing is written here.
+
+    Whatever the model, the task or the method raises is caught and kept, but for what must stop the whole run
+    (KeyboardInterrupt, SystemExit).
+    """
+    try:
+        return _finished(job, objects)
+    except Unsupported as unsupported:
+        return _unfinished(job, "skip", str(unsupported)), None
+    except GlmbenchError as error:
+        return _unfinished(job, "failed", str(error)), None
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        return _unfinished(job, "failed", reason, traceback.format_exc()), None
+
+
+def skip(job: Job, reason: str) -> Result:
+    """The result of a job that cannot be done, for a known reason."""
+    return _unfinished(job, "skip", reason)
+
+
+def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
+    task = objects.task(job.task, job.limit)
+    if task.data_hash() != job.data:
+        raise DataError(f"{job.task}: the data changed since the plan was made; run the same command again")
+    if job.method == REFERENCE:
+        return _reference(job, task)
+    model = objects.model(job.model)
+    if model.card.fingerprint != job.fingerprint:
+        raise DataError(f"{job.model}: the model changed since the plan was made; run the same command again")
+    _reset_peak_memory()
+    started, started_cpu = time.perf_counter(), time.process_time()
+    fit = methods.make(job.method, job.recipe | _precision(job)).fit(
+        model, task, budget=Budget.parse(job.budget), seed=job.seed
+    )
+    fitted = time.perf_counter()
+    test = task.load(SPLIT)
+    predictions = frame_of(test, fit.predictor.predict(test["sequence"].to_list()))
+    ended = time.perf_counter()
+    cost = Cost(
+        wall_s=round(ended - started, 4),
+        cpu_s=round(time.process_time() - started_cpu, 4),
+        fit_s=round(fitted - started, 4),
+        predict_s=round(ended - fitted, 4),
+        peak_memory_mb=round(_peak_memory_mb(), 1),
+    )
+    details = dict(fit.details)
+    counts = {"train": int(details.pop("train_rows", 0)), SPLIT: test.height}
+    return _scored(job, task, model.card, predictions, counts=counts, details=details, cost=cost), predictions
+
+
+def _precision(job: Job) -> dict[str, Any]:
+    """Methods that train take the job's precision as part of their recipe."""
+    return {"precision": job.precision} if job.method == "scratch" else {}
+
+
+def _reference(job: Job, task: Task) -> tuple[Result, pl.DataFrame]:
+    name = job.model.partition(":")[2]
+    predictions = task.references(SPLIT)[name]
+    card = ModelCard(reference=job.model, name=name, kind="control", fingerprint=job.data or "")
+    return _scored(job, task, card, predictions, counts={SPLIT: predictions.height}, details={}, cost=None), predictions
+
+
+def frame_of(examples: pl.DataFrame, scores: NDArray[np.float32]) -> pl.DataFrame:
+    """Predictions of a split: `id`, `group`, `label` of its examples, and one column per score.
+
+    Raises:
+        DataError: the scores are not one finite row per example.
+    """
+    if scores.ndim != 2 or len(scores) != examples.height:
+        raise DataError(f"the model gave scores of shape {scores.shape} for {examples.height} sequences")
+    if bad := int(np.count_nonzero(~np.isfinite(scores).all(axis=1))):
+        raise DataError(f"the model gave NaN or infinite scores for {bad} of {len(scores)} sequences")
+    columns = {f"score_{i}": scores[:, i] for i in range(scores.shape[1])}
+    return examples.select("id", "group", "label").with_columns(**{k: pl.Series(v) for k, v in columns.items()})
+
+
+def _scored(
+    job: Job,
+    task: Task,
+    card: ModelCard,
+    predictions: pl.DataFrame,
+    *,
+    counts: dict[str, int],
+    details: dict[str, Any],
+    cost: Cost | None,
+) -> Result:
+    from glmbench.metrics.resampling import interval, replicates
+    from glmbench.metrics.scores import evaluate
+
+    names = task.card.metrics
+    metrics = {k: v for k, v in evaluate(predictions, names).items() if np.isfinite(v)}
+    ci = {name: interval(replicates(name, [predictions], n=REPLICATES, seed=0)) for name in names if name in metrics}
+    return Result(
+        job=job,
+        status="ok",
+        task_card=task.card.model_copy(update={"files": ()}),
+        model_card=card,
+        metrics=metrics,
+        ci={name: bounds for name, bounds in ci.items() if np.isfinite(bounds).all()},
+        counts=counts,
+        details=details,
+        cost=cost,
+        environment=environment(),
+        created=_now(),
+    )
+
+
+def _unfinished(job: Job, status: Any, reason: str, trace: str | None = None) -> Result:
+    return Result(job=job, status=status, reason=reason, trace=trace, environment=environment(), created=_now())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _reset_peak_memory() -> None:
+    """Start a new high-water mark, where the kernel lets us (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory_mb() -> float:
+    """Resident high-water mark since the last reset, in MB; since the start of the process where it cannot be reset."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

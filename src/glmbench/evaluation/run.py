@@ -1,0 +1,82 @@
+"""Do what is missing of a plan. Safe to kill at any moment and to start any number of times over one store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from glmbench.evaluation.execute import execute, skip
+from glmbench.evaluation.job import Job, Result
+from glmbench.evaluation.objects import Objects
+from glmbench.evaluation.plan import Plan
+from glmbench.evaluation.store import Store
+from glmbench.progress import progress
+
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A result, and whether this call made it or found it."""
+
+    result: Result
+    found: bool
+
+
+def run(plan: Plan, store: Store, objects: Objects) -> Iterator[Outcome]:
+    """Yield the result of every job of a plan, doing those that the store does not hold.
+
+    A job that another process is at is left to it and looked for at the end; should that process die, the job is done
+    here. Skips and failures are attempted again each time.
+
+    Raises:
+        StoreError: nothing can be written; what is finished stays.
+    """
+    store.sweep()
+    waiting: list[Job] = []
+    with progress("running", total=len(plan.jobs)) as bar:
+        for job in plan.jobs:
+            bar.describe(f"{job.task} × {job.model} ({job.method}, {job.budget})")
+            outcome = _one(job, plan, store, objects)
+            if outcome is None:
+                waiting.append(job)
+                continue
+            bar.advance()
+            yield outcome
+        while waiting:
+            bar.describe(f"waiting for another process: {len(waiting)} jobs")
+            still: list[Job] = []
+            for job in waiting:
+                outcome = _one(job, plan, store, objects)
+                if outcome is None:
+                    still.append(job)
+                else:
+                    bar.advance()
+                    yield outcome
+            waiting = still
+            if waiting:
+                time.sleep(POLL_SECONDS)
+
+
+def _one(job: Job, plan: Plan, store: Store, objects: Objects) -> Outcome | None:
+    """The outcome of one job, or None while another process is at it."""
+    address = job.address
+    if address in store:
+        return Outcome(store.get(address), found=True)
+    if address in plan.unavailable:
+        result = skip(job, plan.unavailable[address])
+        store.put_attempt(result)
+        return Outcome(result, found=False)
+    with store.claim(address) as mine:
+        if not mine:
+            return None
+        if address in store:  # finished by another process between the look and the claim
+            return Outcome(store.get(address), found=True)
+        objects.forget_models(keep=job.model)
+        result, predictions = execute(job, objects)
+        if predictions is None:
+            store.put_attempt(result)
+        else:
+            store.put(result, predictions)
+        return Outcome(result, found=False)

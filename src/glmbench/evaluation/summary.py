@@ -1,0 +1,165 @@
+"""From single results to what is shown: fits of one arm averaged, with two-level intervals.
+
+An arm is one model meeting one task by one method with one recipe under one budget and protocol; its fits are the draws
+of labelled rows or the seeds. A cell is what its arms are compared within: one task, budget and protocol.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from glmbench.evaluation.job import Job, Result
+from glmbench.evaluation.store import Store
+from glmbench.metrics.resampling import interval, replicates
+from glmbench.models.model import ModelCard
+from glmbench.storage.hashing import canonical_json
+from glmbench.tasks.card import TaskCard
+
+REPLICATES = 2000
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """Where arms may be compared: the same rows are asked under the same budget."""
+
+    task: str
+    data: str
+    budget: str
+    protocol: str
+
+    @classmethod
+    def of(cls, job: Job) -> Cell:
+        """The cell a job belongs to."""
+        return cls(job.task, job.data or "", job.budget, job.protocol)
+
+
+@dataclass(frozen=True, order=True)
+class ArmKey:
+    """What identifies an arm: everything in its jobs but the seed."""
+
+    cell: Cell
+    model: str
+    fingerprint: str
+    method: str
+    precision: str
+    recipe: str
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The fits of one arm, in order of seed."""
+
+    key: ArmKey
+    results: tuple[Result, ...]
+    store: Store
+
+    @property
+    def card(self) -> ModelCard:
+        """The model's card, as kept with the first fit."""
+        card = self.results[0].model_card
+        assert card is not None  # finished results have one
+        return card
+
+    @property
+    def task(self) -> TaskCard:
+        """The task's card, as kept with the first fit."""
+        card = self.results[0].task_card
+        assert card is not None
+        return card
+
+    @property
+    def metric(self) -> str:
+        """The task's main metric."""
+        return self.task.metric
+
+    @cached_property
+    def predictions(self) -> list[pl.DataFrame]:
+        """Predictions of each fit."""
+        return [self.store.predictions(result.job.address) for result in self.results]
+
+    def values(self, metric: str) -> NDArray[np.float64]:
+        """The metric of each fit; NaN where a fit left it undefined."""
+        return np.array([result.metrics.get(metric, np.nan) for result in self.results])
+
+    def mean(self, metric: str) -> float:
+        """Mean over fits."""
+        return float(self.values(metric).mean())
+
+    def interval(self, metric: str) -> tuple[float, float]:
+        """95 % interval by two-level resampling: fits × the task's units (see `metrics.resampling`)."""
+        if len(self.results) == 1 and metric in self.results[0].ci:
+            return self.results[0].ci[metric]
+        return interval(replicates(metric, self.predictions, n=REPLICATES, seed=0))
+
+    def mean_cost(self, name: str) -> float | None:
+        """Mean over fits of a field of `Cost`; None where nothing was measured."""
+        measured = [getattr(result.cost, name) for result in self.results if result.cost is not None]
+        return float(np.mean(measured)) if measured else None
+
+
+def arms(store: Store, *, limited: bool = False) -> list[Arm]:
+    """The arms of a store, in order of cell and model. Trial runs (`--limit`) are left out unless asked for."""
+    grouped: dict[ArmKey, list[Result]] = defaultdict(list)
+    for result in _indexed(store):
+        if limited or result.job.limit is None:
+            grouped[_key(result.job)].append(result)
+    return [
+        Arm(key, tuple(sorted(results, key=lambda result: result.job.seed)), store)
+        for key, results in sorted(grouped.items())
+    ]
+
+
+def cells(found: Iterable[Arm]) -> dict[Cell, list[Arm]]:
+    """Arms by cell."""
+    grouped: dict[Cell, list[Arm]] = defaultdict(list)
+    for arm in found:
+        grouped[arm.key.cell].append(arm)
+    return dict(grouped)
+
+
+def labels(found: Sequence[Arm]) -> dict[ArmKey, str]:
+    """A name for every arm, with as much of method, recipe and fingerprint as tells arms of one cell apart."""
+    named: dict[ArmKey, str] = {}
+    for members in cells(found).values():
+        for arm in members:
+            twins = [other for other in members if other.card.name == arm.card.name]
+            named[arm.key] = arm.card.name + _suffix(arm, twins)
+    return named
+
+
+def _suffix(arm: Arm, twins: list[Arm]) -> str:
+    parts = []
+    if len({t.key.model for t in twins}) > 1:
+        parts.append(arm.key.model)
+    if len({t.key.method for t in twins}) > 1:
+        parts.append(arm.key.method)
+    if len({t.key.fingerprint for t in twins if t.key.model == arm.key.model}) > 1:
+        parts.append(arm.key.fingerprint[:7])
+    if len({t.key.recipe for t in twins if t.key.method == arm.key.method}) > 1:
+        parts.append(f"recipe {canonical_digest(arm.key.recipe)}")
+    if len({t.key.precision for t in twins}) > 1:
+        parts.append(arm.key.precision)
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def canonical_digest(recipe: str) -> str:
+    """Seven characters that tell recipes apart."""
+    from glmbench.storage.hashing import sha256_bytes
+
+    return sha256_bytes(recipe.encode())[:7]
+
+
+def _key(job: Job) -> ArmKey:
+    recipe = canonical_json(job.recipe)
+    return ArmKey(Cell.of(job), job.model, job.fingerprint or "", job.method, job.precision, recipe)
+
+
+def _indexed(store: Store) -> Iterable[Result]:
+    return (Result.model_validate_json(text) for text in store.index()["result"])

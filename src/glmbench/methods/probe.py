@@ -1,0 +1,250 @@
+"""Probing: a linear model on frozen features. Logistic regression for classes, ridge regression for values.
+
+The penalty is either given by the recipe or chosen by inner cross-validation on the training rows alone; rows of one
+group never stand on both sides of an inner fold. Features are scaled, never centred: the intercept is not penalised,
+so centring would not change the optimum, and sparse k-mer counts stay sparse.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from glmbench.errors import Unsupported, UsageError
+from glmbench.methods.method import Fit
+from glmbench.models.model import Embeds, Model, ModelCard
+from glmbench.tasks.budget import Budget, training_rows
+from glmbench.tasks.task import Task, class_count
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from sklearn.base import BaseEstimator
+
+SPARSE_BELOW = 0.25
+"""Share of non-zero features below which dense features are solved as sparse ones: same numbers, fewer products."""
+
+
+@dataclass(frozen=True)
+class ProbeRecipe:
+    """What a suite may set. `penalty` is scikit-learn's C (inverse) for classes and alpha for values."""
+
+    normalise: Literal["standardise", "l2", "none"] = "standardise"
+    """`standardise`: unit variance of each feature over the training rows; `l2`: unit length of each row."""
+    penalty: float | None = None
+    """None: chosen from `grid` by inner cross-validation."""
+    grid: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    """Candidates, in units of C; for values alpha = 1 / C."""
+    folds: int = 5
+    max_iter: int = 2000
+    tolerance: float = 1e-4
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> ProbeRecipe:
+        """The recipe with `values` over the defaults.
+
+        Raises:
+            UsageError: a key is unknown or a value has the wrong type.
+        """
+        try:
+            return TypeAdapter(cls).validate_python(values, extra="forbid")
+        except ValidationError as error:
+            raise UsageError(f"probe recipe {values}: {error}") from None
+
+
+class Probe:
+    """The method `probe`."""
+
+    name = "probe"
+    needs: type = Embeds
+    stochastic = False
+
+    def __init__(self, recipe: dict[str, Any] | None = None) -> None:
+        self._recipe = ProbeRecipe.of(recipe or {})
+        self.recipe: dict[str, Any] = asdict(self._recipe)
+
+    def fit(self, model: Model, task: Task, *, budget: Budget, seed: int) -> Fit:
+        """Embed the training rows of draw `seed` and fit the linear model; see `methods.method.Method.fit`."""
+        if not isinstance(model, Embeds):
+            raise Unsupported(
+                f"{model.card.reference} gives no features to probe: method `probe` needs a model that embeds"
+            )
+        rows = training_rows(task, budget, seed)
+        scaling = _Scaling(self._recipe.normalise)
+        features = scaling.fit(_solver_form(model.embed(rows["sequence"].to_list())))
+        labels = rows["label"].to_numpy()
+        details: dict[str, Any] = {"train_rows": rows.height, "features": int(features.shape[1])}
+        if task.card.kind == "regression":
+            return self._fit_values(model, features, labels, rows, scaling, details)
+        if len(np.unique(labels)) < 2:
+            raise Unsupported(f"{task.card.reference}, budget {budget}: the training rows hold one class only")
+        return self._fit_classes(model, features, labels, rows, scaling, details, class_count(task.card, labels))
+
+    def _fit_classes(
+        self,
+        model: Embeds,
+        features: NDArray[np.float64] | csr_matrix,
+        labels: NDArray[np.int64],
+        rows: pl.DataFrame,
+        scaling: _Scaling,
+        details: dict[str, Any],
+        classes: int,
+    ) -> Fit:
+        from sklearn.linear_model import LogisticRegression
+
+        recipe = self._recipe
+        penalty = recipe.penalty
+        if penalty is None:
+            penalty, details["inner_cv"] = _choose_penalty(features, labels, rows["group"].to_numpy(), recipe)
+        estimator = LogisticRegression(C=penalty, max_iter=recipe.max_iter, tol=recipe.tolerance)
+        details |= {"penalty": penalty, **_converge(estimator, features, labels)}
+        predictor = LinearPredictor(model, scaling, estimator, classes)
+        return Fit(predictor, details)
+
+    def _fit_values(
+        self,
+        model: Embeds,
+        features: NDArray[np.float64] | csr_matrix,
+        labels: NDArray[np.float64],
+        rows: pl.DataFrame,
+        scaling: _Scaling,
+        details: dict[str, Any],
+    ) -> Fit:
+        from sklearn.linear_model import Ridge
+        from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+
+        recipe = self._recipe
+        if recipe.penalty is not None:
+            estimator = Ridge(alpha=recipe.penalty).fit(features, labels)
+        else:
+            groups = rows["group"].to_numpy()
+            folds = min(recipe.folds, len(np.unique(groups)))
+            splitter = GroupKFold(folds) if _grouped(groups) else KFold(folds, shuffle=True, random_state=0)
+            search = GridSearchCV(
+                Ridge(), {"alpha": [1 / C for C in recipe.grid]}, cv=splitter, scoring="neg_mean_squared_error"
+            )
+            estimator = search.fit(features, labels, groups=groups).best_estimator_
+        details["penalty"] = float(estimator.alpha)
+        return Fit(LinearPredictor(model, scaling, estimator, classes=None), details)
+
+
+class LinearPredictor:
+    """A fitted probe: embeds, scales, and answers with class probabilities or values."""
+
+    def __init__(self, model: Embeds, scaling: _Scaling, estimator: BaseEstimator, classes: int | None) -> None:
+        self._model, self._scaling, self._estimator, self._classes = model, scaling, estimator, classes
+
+    @property
+    def card(self) -> ModelCard:
+        """The card of the model whose features are probed."""
+        return self._model.card
+
+    def predict(self, sequences: Sequence[str]) -> NDArray[np.float32]:
+        """Probabilities (batch, classes), zero for a class that was absent from training; or values (batch, 1)."""
+        features = self._scaling.apply(_solver_form(self._model.embed(sequences)))
+        if self._classes is None:
+            return np.asarray(self._estimator.predict(features), np.float32)[:, None]
+        seen = self._estimator.predict_proba(features)
+        scores = np.zeros((seen.shape[0], self._classes), np.float32)
+        scores[:, self._estimator.classes_] = seen
+        return scores
+
+
+class _Scaling:
+    """Row or column scaling, learnt on the training rows."""
+
+    def __init__(self, normalise: str) -> None:
+        self._normalise = normalise
+        self._scaler: BaseEstimator | None = None
+
+    def fit(self, features: NDArray[np.float64] | csr_matrix) -> NDArray[np.float64] | csr_matrix:
+        if self._normalise == "standardise":
+            from sklearn.preprocessing import StandardScaler
+
+            self._scaler = StandardScaler(with_mean=False).fit(features)
+        return self.apply(features)
+
+    def apply(self, features: NDArray[np.float64] | csr_matrix) -> NDArray[np.float64] | csr_matrix:
+        if self._scaler is not None:
+            scaled: NDArray[np.float64] | csr_matrix = self._scaler.transform(features)
+            return scaled
+        if self._normalise == "l2":
+            from sklearn.preprocessing import normalize
+
+            unit: NDArray[np.float64] | csr_matrix = normalize(features)
+            return unit
+        return features
+
+
+def _solver_form(features: NDArray[np.float32] | csr_matrix) -> NDArray[np.float64] | csr_matrix:
+    """Double precision, and sparse where most features are zero."""
+    from scipy.sparse import csr_matrix, issparse
+
+    if issparse(features):
+        return features.astype(np.float64)
+    if not np.isfinite(features).all():
+        raise ValueError(f"the model gave {np.count_nonzero(~np.isfinite(features))} features that are NaN or infinite")
+    if features.size and np.count_nonzero(features) < SPARSE_BELOW * features.size:
+        return csr_matrix(features, dtype=np.float64)
+    return np.asarray(features, np.float64)
+
+
+def _grouped(groups: NDArray[Any]) -> bool:
+    """Whether any group holds more than one row."""
+    return len(np.unique(groups)) < len(groups)
+
+
+def _choose_penalty(
+    features: NDArray[np.float64] | csr_matrix, labels: NDArray[np.int64], groups: NDArray[Any], recipe: ProbeRecipe
+) -> tuple[float, dict[str, Any]]:
+    """The penalty of the lowest cross-validated log-loss, and what was tried.
+
+    With fewer rows of a class than two folds need, the middle of the grid is taken and said so.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    smallest = int(np.unique(labels, return_counts=True)[1].min())
+    folds = min(recipe.folds, smallest)
+    if folds < 2:
+        middle = recipe.grid[len(recipe.grid) // 2]
+        return middle, {"note": f"a class has {smallest} row: no inner cross-validation, middle of the grid taken"}
+    splitter = (StratifiedGroupKFold if _grouped(groups) else StratifiedKFold)(folds, shuffle=True, random_state=0)
+    present = np.unique(labels)
+    losses = np.full((folds, len(recipe.grid)), np.nan)
+    for fold, (train, held_out) in enumerate(splitter.split(features, labels, groups)):
+        if len(np.unique(labels[train])) < len(present):
+            continue
+        estimator = LogisticRegression(max_iter=recipe.max_iter, tol=recipe.tolerance, warm_start=True)
+        for place, C in enumerate(recipe.grid):
+            estimator.set_params(C=C)
+            _converge(estimator, features[train], labels[train])
+            losses[fold, place] = log_loss(
+                labels[held_out], estimator.predict_proba(features[held_out]), labels=present
+            )
+            if place >= 2 and losses[fold, place] > 1.5 * np.nanmin(losses[fold]):
+                break  # the loss only grows from here, and these are the slow fits
+    tried = np.nan_to_num(losses, nan=np.inf).mean(axis=0)
+    if np.isinf(tried).all():
+        middle = recipe.grid[len(recipe.grid) // 2]
+        return middle, {"note": "the groups leave no inner fold with every class: middle of the grid taken"}
+    best = int(np.argmin(tried))
+    return recipe.grid[best], {"folds": folds, "grouped": _grouped(groups), "log_loss": float(tried[best])}
+
+
+def _converge(estimator: BaseEstimator, features: Any, labels: Any) -> dict[str, Any]:
+    """Fit, and report convergence as data instead of a warning on the terminal."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(features, labels)
+    iterations = int(np.max(estimator.n_iter_))
+    return {"iterations": iterations, "converged": iterations < estimator.max_iter}
