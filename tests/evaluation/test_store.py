@@ -16,7 +16,9 @@ PREDICTIONS = pl.DataFrame({"id": ["a"], "group": ["a"], "label": [1], "score_0"
 
 
 def job(seed: int = 0) -> Job:
-    return Job(task="t@1", data="d", model="m", fingerprint="f", method="probe", recipe={"C": 1.0}, budget="10", seed=seed)
+    return Job(
+        task="t@1", data="d", model="m", fingerprint="f", method="probe", recipe={"C": 1.0}, budget="10", seed=seed
+    )
 
 
 def result(seed: int = 0, **fields: object) -> Result:
@@ -25,7 +27,14 @@ def result(seed: int = 0, **fields: object) -> Result:
 
 def test_an_address_depends_on_every_field_and_on_nothing_else() -> None:
     assert job().address == job().address
-    changed = {"fingerprint": "g", "data": "e", "recipe": {"C": 2.0}, "budget": "11", "limit": 5, "protocol": "released"}
+    changed = {
+        "fingerprint": "g",
+        "data": "e",
+        "recipe": {"C": 2.0},
+        "budget": "11",
+        "limit": 5,
+        "protocol": "released",
+    }
     addresses = {job().model_copy(update={name: value}).address for name, value in changed.items()}
     assert len(addresses | {job().address}) == len(changed) + 1
 

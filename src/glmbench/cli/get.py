@@ -27,8 +27,8 @@ def command(
     for name in task_names(names):
         for file in find(name).files:
             try:
-                fetch(file, reach)
-                status, reason = ("verified" if file.sha256 else "unverified"), ""
+                fetch(file, reach, name=name)
+                status, reason = ("verified" if file.verifiable else "unverified"), ""
             except (MissingData, DataError) as error:
                 status, reason = ("missing" if isinstance(error, MissingData) else "failed"), str(error)
             rows.append({"task": name, "file": file.path, "status": status, "reason": reason})

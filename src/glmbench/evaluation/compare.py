@@ -13,15 +13,17 @@ from glmbench.evaluation.plan import REFERENCE
 from glmbench.evaluation.summary import Arm, Cell, cells
 from glmbench.metrics.comparison import (
     Difference,
-    Resampled,
+    ResampledDifference,
     benjamini_hochberg,
+    difference,
     paired_over_tasks,
     rank_intervals,
-    resampled_pairs,
     summarised,
 )
+from glmbench.metrics.resampling import resampled_scores
 
 REPLICATES = 5000
+SEED = 0
 ALPHA = 0.05
 
 
@@ -51,27 +53,29 @@ class Standing:
 
 def compare(found: Iterable[Arm]) -> list[Standing]:
     """Compare all arms of each cell pairwise. References (Bayes-optimal scores) are no competitors and stay out."""
-    raw: list[tuple[Cell, str, list[Arm], dict[tuple[int, int], Resampled]]] = []
+    raw: list[tuple[Cell, str, list[Arm], dict[tuple[int, int], Difference]]] = []
     for cell, members in cells(arm for arm in found if arm.key.method != REFERENCE).items():
         metric = members[0].metric
         ranked = sorted(members, key=lambda arm: -np.nan_to_num(arm.mean(metric), nan=-np.inf))
-        pairs = resampled_pairs(metric, [arm.predictions for arm in ranked], n=REPLICATES, seed=0)
+        scores = [resampled_scores(metric, arm.predictions, n=REPLICATES, seed=SEED) for arm in ranked]
+        pairs = {
+            (i, j): summarised(difference(scores[i], scores[j]), seed=SEED)
+            for i, j in combinations(range(len(ranked)), 2)
+        }
         raw.append((cell, metric, ranked, pairs))
-    differences = [summarised(pair) for *_, pairs in raw for pair in pairs.values()]
-    q = iter(benjamini_hochberg(np.array([d.p for d in differences])).tolist() if differences else ())
+    q = iter(benjamini_hochberg(np.array([d.p for *_, pairs in raw for d in pairs.values()])).tolist())
     return [_standing(*one, q) for one in raw]
 
 
 def _standing(
-    cell: Cell, metric: str, ranked: list[Arm], pairs: dict[tuple[int, int], Resampled], q: Iterable[float]
+    cell: Cell, metric: str, ranked: list[Arm], pairs: dict[tuple[int, int], Difference], q: Iterable[float]
 ) -> Standing:
     estimates, corrected = np.zeros((len(ranked),) * 2), np.ones((len(ranked),) * 2)
     comparisons = []
     for ((i, j), pair), q_value in zip(pairs.items(), q, strict=False):
-        difference = summarised(pair)
-        estimates[i, j], estimates[j, i] = difference.estimate, -difference.estimate
+        estimates[i, j], estimates[j, i] = pair.estimate, -pair.estimate
         corrected[i, j] = corrected[j, i] = q_value
-        comparisons.append(Comparison(cell, metric, ranked[i], ranked[j], difference, q_value))
+        comparisons.append(Comparison(cell, metric, ranked[i], ranked[j], pair, q_value))
     ranks = rank_intervals(estimates, corrected, alpha=ALPHA)
     return Standing(cell, metric, tuple(ranked), tuple(ranks), tuple(comparisons))
 
@@ -98,14 +102,15 @@ def overall(chosen: Sequence[Sequence[Arm]]) -> list[Overall]:
             pairs = [(x, y) for x, y in shared if (x.key.cell.budget, x.key.cell.protocol) == (budget, protocol)]
             if len(pairs) < 2:
                 continue
-            drawn = [
-                resampled_pairs(x.metric, [x.predictions, y.predictions], n=REPLICATES, seed=0)[(0, 1)]
-                for x, y in pairs
-            ]
+            drawn = [_drawn(x, y) for x, y in pairs]
             tasks = tuple(x.key.cell.task for x, _ in pairs)
             names = (pairs[0][0].card.name, pairs[0][1].card.name)
             result.append(Overall(*names, budget, protocol, tasks, paired_over_tasks(drawn)))
     return result
+
+
+def _drawn(a: Arm, b: Arm) -> ResampledDifference:
+    return difference(*(resampled_scores(arm.metric, arm.predictions, n=REPLICATES, seed=SEED) for arm in (a, b)))
 
 
 def select(found: Sequence[Arm], wanted: str) -> list[Arm]:
@@ -119,8 +124,3 @@ def select(found: Sequence[Arm], wanted: str) -> list[Arm]:
         known = ", ".join(sorted({arm.key.model for arm in found})) or "no results at all"
         raise UsageError(f"no results of model {wanted!r} in this store; it has: {known}")
     return chosen
-
-
-def decided(comparison: Comparison) -> bool:
-    """Whether the corrected p value is below the level."""
-    return bool(np.isfinite(comparison.q)) and comparison.q < ALPHA

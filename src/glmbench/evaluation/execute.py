@@ -21,6 +21,7 @@ from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import REFERENCE
 from glmbench.methods import registry as methods
 from glmbench.models.model import ModelCard
+from glmbench.models.reporting import NotesInput
 from glmbench.tasks.budget import Budget
 from glmbench.tasks.task import Task
 
@@ -77,6 +78,8 @@ def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
         peak_memory_mb=round(_peak_memory_mb(), 1),
     )
     details = dict(fit.details)
+    if isinstance(model, NotesInput):
+        details |= {"input": model.notes(test["sequence"].to_list())}
     counts = {"train": int(details.pop("train_rows", 0)), SPLIT: test.height}
     return _scored(job, task, model.card, predictions, counts=counts, details=details, cost=cost), predictions
 

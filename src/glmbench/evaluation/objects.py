@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from glmbench.models import registry
+from glmbench.models.embedding_cache import with_cache
 from glmbench.models.model import Model
 from glmbench.storage.fetch import Access
 from glmbench.tasks.card import TaskCard
@@ -41,7 +42,7 @@ class Objects:
             return self.given[reference]
         if reference not in self._models:
             model = registry.load(reference, trust_remote_code=self.trust_remote_code)
-            self._models[reference] = registry.cached(model, self.access.cache / "embeddings")
+            self._models[reference] = with_cache(model, self.access.cache / "embeddings")
         return self._models[reference]
 
     def forget_models(self, keep: str) -> None:
@@ -52,7 +53,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class LimitedTask:
-    """A view of a task with at most `limit` rows a split, evenly spaced in file order."""
+    """A view of a task with at most `limit` rows a split, drawn once and for all, in file order."""
 
     base: Task
     limit: int
@@ -81,9 +82,5 @@ class LimitedTask:
     def _thin(self, rows: pl.DataFrame) -> pl.DataFrame:
         if rows.height <= self.limit:
             return rows
-        return rows[[i * rows.height // self.limit for i in range(self.limit)]]
-
-
-def default_store() -> Path:
-    """Where results are kept unless told otherwise: `glmbench-store` in the working folder."""
-    return Path("glmbench-store")
+        chosen = np.random.default_rng(self.limit).choice(rows.height, self.limit, replace=False)
+        return rows[np.sort(chosen).tolist()]

@@ -14,7 +14,7 @@ from glmbench.methods.method import Method
 from glmbench.models.model import Embeds, Model, Trainable
 from glmbench.suites import suite as suites
 from glmbench.suites.suite import Suite
-from glmbench.tasks.budget import Budget, draws
+from glmbench.tasks.budget import Budget, draws, training_rows
 from glmbench.tasks.task import Task
 
 REFERENCE = "reference"
@@ -52,20 +52,34 @@ def plan(request: Request, objects: Objects) -> Plan:
     Raises:
         UsageError: a name is unknown, or nothing was asked for.
     """
-    jobs: dict[str, Job] = {}
-    unavailable: dict[str, str] = {}
-    for suite, protocol, reference in _questions(request):
-        for job, reason in _jobs_of_task(request, suite, protocol, reference, objects):
-            jobs.setdefault(job.address, job)
-            if reason is not None:
-                unavailable[job.address] = reason
-    if not jobs:
+    questions = [_question(request, *asked, objects) for asked in _asked(request)]
+    planned: list[tuple[Job, str | None]] = [(job, None) for question in questions for job in _reference_jobs(question)]
+    for reference in dict.fromkeys(model for question in questions for model in question.models):
+        model, broken = _load(reference, objects)
+        for question in questions:
+            if reference in question.models:
+                planned += _jobs(request, question, reference, model, broken)
+        objects.forget_models(keep=reference)
+    if not planned:
         raise UsageError("nothing to run: name models (-m), and tasks (-t) or a suite (-s)")
-    order = {model: place for place, model in enumerate(dict.fromkeys(job.model for job in jobs.values()))}
-    return Plan(tuple(sorted(jobs.values(), key=lambda job: order[job.model])), unavailable)
+    jobs = {job.address: job for job, _ in planned}
+    return Plan(tuple(jobs.values()), {job.address: reason for job, reason in planned if reason is not None})
 
 
-def _questions(request: Request) -> Iterator[tuple[Suite, str, str]]:
+@dataclass(frozen=True)
+class _Question:
+    """One task under one protocol, opened, with the models to be asked."""
+
+    suite: Suite
+    task: Task
+    models: tuple[str, ...]
+    common: dict[str, Any]
+    """Fields that its jobs share."""
+    missing: str | None
+    """Why the data cannot be had."""
+
+
+def _asked(request: Request) -> Iterator[tuple[Suite, str, str]]:
     """Every (suite, protocol, task) asked for; a task named by itself borrows the suite that lists it."""
     for name in request.suites:
         suite = suites.load(name)
@@ -86,53 +100,62 @@ def _questions(request: Request) -> Iterator[tuple[Suite, str, str]]:
             yield suite, protocol, task
 
 
-def _jobs_of_task(
-    request: Request, suite: Suite, protocol: str, reference: str, objects: Objects
-) -> Iterator[tuple[Job, str | None]]:
+def _question(request: Request, suite: Suite, protocol: str, reference: str, objects: Objects) -> _Question:
     task = objects.task(reference, request.limit)
     data, missing = _data_hash(task)
-    common: dict[str, Any] = {
+    common = {
         "task": task.card.reference,
         "data": data,
         "limit": request.limit,
         "protocol": protocol,
         "precision": request.precision,
     }
-    if data is not None:
-        for name in task.references("test"):
-            yield _reference_job(common, name), None
-    for model_reference in _models(request, suite):
-        model, broken = _load(model_reference, objects)
-        for budget in map(Budget.parse, request.budgets or suite.budgets):
-            for name in _methods_for(model, request):
-                rule = {"protocol": protocol, "model": model_reference, "task": task.card.name, "budget": str(budget)}
-                method = methods.make(name, suite.recipe(method=name, **rule))
-                seeds, impossible = _seeds(
-                    task, budget, method, request.seeds or suite.seeds, available=data is not None
+    return _Question(suite, task, _models(request, suite), common, missing)
+
+
+def _reference_jobs(question: _Question) -> Iterator[Job]:
+    if question.missing is not None:
+        return
+    for name in question.task.references("test"):
+        fixed: dict[str, Any] = {
+            "fingerprint": None,
+            "method": REFERENCE,
+            "recipe": {},
+            "budget": "full",
+            "seed": 0,
+            "precision": "fp32",
+        }
+        yield Job(model=f"{REFERENCE}:{name}", **{**question.common, **fixed})
+
+
+def _jobs(
+    request: Request, question: _Question, reference: str, model: Model | None, broken: str | None
+) -> Iterator[tuple[Job, str | None]]:
+    suite, task, missing = question.suite, question.task, question.missing
+    for budget in map(Budget.parse, request.budgets or suite.budgets):
+        for name in _methods_for(model, request):
+            method = methods.make(
+                name,
+                suite.recipe(
+                    method=name,
+                    protocol=question.common["protocol"],
+                    model=reference,
+                    task=task.card.name,
+                    budget=str(budget),
+                ),
+            )
+            seeds, impossible = _seeds(task, budget, method, request.seeds or suite.seeds, available=missing is None)
+            for seed in seeds:
+                job = Job(
+                    model=model.card.reference if model else reference,
+                    fingerprint=model.card.fingerprint if model else None,
+                    method=name,
+                    recipe=method.recipe,
+                    budget=str(budget),
+                    seed=seed,
+                    **question.common,
                 )
-                for seed in seeds:
-                    job = Job(
-                        model=model.card.reference if model else model_reference,
-                        fingerprint=model.card.fingerprint if model else None,
-                        method=name,
-                        recipe=method.recipe,
-                        budget=str(budget),
-                        seed=seed,
-                        **common,
-                    )
-                    yield job, missing or impossible or broken or _mismatch(model, method)
-
-
-def _reference_job(common: dict[str, Any], name: str) -> Job:
-    return Job(
-        model=f"{REFERENCE}:{name}",
-        fingerprint=None,
-        method=REFERENCE,
-        recipe={},
-        budget="full",
-        seed=0,
-        **{**common, "precision": "fp32"},
-    )
+                yield job, missing or impossible or broken or _mismatch(model, method)
 
 
 def _models(request: Request, suite: Suite) -> tuple[str, ...]:
@@ -171,10 +194,16 @@ _CAN = {"probe": "embeds", "scratch": "can be trained from random weights"}
 
 
 def _data_hash(task: Task) -> tuple[str | None, str | None]:
+    """The hash of a task's data, and why they cannot be used: a card may know the hash of files that are absent."""
     try:
-        return task.data_hash(), None
+        data = task.data_hash()
     except MissingData as missing:
         return None, str(missing)
+    try:
+        task.load("test")
+    except Unsupported as reason:
+        return data, str(reason)
+    return data, None
 
 
 def _load(reference: str, objects: Objects) -> tuple[Model | None, str | None]:
@@ -193,7 +222,8 @@ def _seeds(task: Task, budget: Budget, method: Method, wanted: int, *, available
         return range(1), None
     try:
         different = draws(task, budget)
-    except (Unsupported, MissingData) as error:
+        training_rows(task, budget, 0)
+    except Unsupported as error:
         return range(1), str(error)
     if different is None or method.stochastic:
         return range(wanted), None

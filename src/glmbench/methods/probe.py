@@ -8,8 +8,9 @@ so centring would not change the optimum, and sparse k-mer counts stay sparse.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -67,7 +68,7 @@ class Probe:
 
     def __init__(self, recipe: dict[str, Any] | None = None) -> None:
         self._recipe = ProbeRecipe.of(recipe or {})
-        self.recipe: dict[str, Any] = asdict(self._recipe)
+        self.recipe: dict[str, Any] = TypeAdapter(ProbeRecipe).dump_python(self._recipe, mode="json")
 
     def fit(self, model: Model, task: Task, *, budget: Budget, seed: int) -> Fit:
         """Embed the training rows of draw `seed` and fit the linear model; see `methods.method.Method.fit`."""
@@ -80,11 +81,12 @@ class Probe:
         features = scaling.fit(_solver_form(model.embed(rows["sequence"].to_list())))
         labels = rows["label"].to_numpy()
         details: dict[str, Any] = {"train_rows": rows.height, "features": int(features.shape[1])}
-        if task.card.kind == "regression":
-            return self._fit_values(model, features, labels, rows, scaling, details)
-        if len(np.unique(labels)) < 2:
-            raise Unsupported(f"{task.card.reference}, budget {budget}: the training rows hold one class only")
-        return self._fit_classes(model, features, labels, rows, scaling, details, class_count(task.card, labels))
+        with _one_blas_thread():
+            if task.card.kind == "regression":
+                return self._fit_values(model, features, labels, rows, scaling, details)
+            if len(np.unique(labels)) < 2:
+                raise Unsupported(f"{task.card.reference}, budget {budget}: the training rows hold one class only")
+            return self._fit_classes(model, features, labels, rows, scaling, details, class_count(task.card, labels))
 
     def _fit_classes(
         self,
@@ -101,7 +103,7 @@ class Probe:
         recipe = self._recipe
         penalty = recipe.penalty
         if penalty is None:
-            penalty, details["inner_cv"] = _choose_penalty(features, labels, rows["group"].to_numpy(), recipe)
+            penalty, details["inner_cv"] = _choose_penalty(features, labels, _groups(rows), recipe)
         estimator = LogisticRegression(C=penalty, max_iter=recipe.max_iter, tol=recipe.tolerance)
         details |= {"penalty": penalty, **_converge(estimator, features, labels)}
         predictor = LinearPredictor(model, scaling, estimator, classes)
@@ -123,9 +125,9 @@ class Probe:
         if recipe.penalty is not None:
             estimator = Ridge(alpha=recipe.penalty).fit(features, labels)
         else:
-            groups = rows["group"].to_numpy()
-            folds = min(recipe.folds, len(np.unique(groups)))
-            splitter = GroupKFold(folds) if _grouped(groups) else KFold(folds, shuffle=True, random_state=0)
+            groups = _groups(rows)
+            folds = min(recipe.folds, rows["group"].n_unique())
+            splitter = KFold(folds, shuffle=True, random_state=0) if groups is None else GroupKFold(folds)
             search = GridSearchCV(
                 Ridge(), {"alpha": [1 / C for C in recipe.grid]}, cv=splitter, scoring="neg_mean_squared_error"
             )
@@ -195,13 +197,25 @@ def _solver_form(features: NDArray[np.float32] | csr_matrix) -> NDArray[np.float
     return np.asarray(features, np.float64)
 
 
-def _grouped(groups: NDArray[Any]) -> bool:
-    """Whether any group holds more than one row."""
-    return len(np.unique(groups)) < len(groups)
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """One BLAS thread inside: L-BFGS makes thousands of tiny calls, which threads slow down, most on a busy machine."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+def _groups(rows: pl.DataFrame) -> NDArray[Any] | None:
+    """The group of each row; None where every row stands alone."""
+    return rows["group"].to_numpy() if rows["group"].n_unique() < rows.height else None
 
 
 def _choose_penalty(
-    features: NDArray[np.float64] | csr_matrix, labels: NDArray[np.int64], groups: NDArray[Any], recipe: ProbeRecipe
+    features: NDArray[np.float64] | csr_matrix,
+    labels: NDArray[np.int64],
+    groups: NDArray[Any] | None,
+    recipe: ProbeRecipe,
 ) -> tuple[float, dict[str, Any]]:
     """The penalty of the lowest cross-validated log-loss, and what was tried.
 
@@ -216,7 +230,7 @@ def _choose_penalty(
     if folds < 2:
         middle = recipe.grid[len(recipe.grid) // 2]
         return middle, {"note": f"a class has {smallest} row: no inner cross-validation, middle of the grid taken"}
-    splitter = (StratifiedGroupKFold if _grouped(groups) else StratifiedKFold)(folds, shuffle=True, random_state=0)
+    splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(folds, shuffle=True, random_state=0)
     present = np.unique(labels)
     losses = np.full((folds, len(recipe.grid)), np.nan)
     for fold, (train, held_out) in enumerate(splitter.split(features, labels, groups)):
@@ -236,7 +250,7 @@ def _choose_penalty(
         middle = recipe.grid[len(recipe.grid) // 2]
         return middle, {"note": "the groups leave no inner fold with every class: middle of the grid taken"}
     best = int(np.argmin(tried))
-    return recipe.grid[best], {"folds": folds, "grouped": _grouped(groups), "log_loss": float(tried[best])}
+    return recipe.grid[best], {"folds": folds, "grouped": groups is not None, "log_loss": float(tried[best])}
 
 
 def _converge(estimator: BaseEstimator, features: Any, labels: Any) -> dict[str, Any]:

@@ -224,7 +224,7 @@ def _aggregates(suite: Suite, found: list[Arm]) -> list[Aggregate]:
         if not measured:
             continue
         for row in published(suite).iter_rows(named=True):
-            if row["task"] == declared.name:
+            if row["task"] == f"{suite.name}:{declared.name}":
                 rows.append(Aggregate(
                     name=declared.title, suite=suite.name, model=row["model"], model_name=row["model"],
                     kind="published", method="fine-tuned", value=row["value"], have=len(declared.tasks),

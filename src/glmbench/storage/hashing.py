@@ -20,6 +20,15 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def git_blob_file(path: Path) -> str:
+    """The id that git gives a file of this content: SHA-1 over `blob <size>`, a NUL and the content."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def sha256_strings(strings: Iterable[str]) -> str:
     """Hexadecimal SHA-256 of a list of strings; the boundaries between them count."""
     digest = hashlib.sha256()

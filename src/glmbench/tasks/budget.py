@@ -1,8 +1,8 @@
 """The noun Budget: how much labelled data a method may see, and which rows those are.
 
 Order of preference for N per class: the source's own set `train-N`; a draw from `train`; a draw from the smallest
-larger set of the source. A source set with exactly N rows per class is one draw. One with a multiple of N is cut, in file
-order, into disjoint draws: draw i takes rows i·N to (i+1)·N-1 of each class (Splice-40 ships ten; `specs` of GeneMask, section 8).
+larger set of the source. A source set with exactly N rows per class is one draw. One with a multiple of N is cut,
+in file order, into disjoint draws: draw i takes rows i·N to (i+1)·N-1 of each class (GeneMask's Splice-40 ships ten).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Budget:
     def __str__(self) -> str:
         if self.per_class is not None:
             return str(self.per_class)
-        return "full" if self.fraction is None else f"{self.fraction:g}"
+        return "full" if self.fraction is None else repr(self.fraction)
 
     @classmethod
     def parse(cls, text: str) -> Budget:
@@ -44,7 +44,9 @@ class Budget:
                 return cls(fraction=float(text))
         except ValueError:
             pass
-        raise UsageError(f"budget {text!r}: want a whole number of examples per class, a fraction between 0 and 1, or 'full'")
+        raise UsageError(
+            f"budget {text!r}: want a whole number of examples per class, a fraction between 0 and 1, or 'full'"
+        )
 
 
 FULL = Budget()
@@ -66,7 +68,9 @@ def _source(task: Task, budget: Budget) -> str:
     if larger:
         return shots[min(larger)]
     offered = ", ".join(map(str, sorted(shots))) or "none"
-    raise Unsupported(f"{task.card.reference} has no training rows for budget {budget}; its source ships sets of {offered} per class")
+    raise Unsupported(
+        f"{task.card.reference} has no training rows for budget {budget}; its source ships sets of {offered} per class"
+    )
 
 
 def draws(task: Task, budget: Budget) -> int | None:
@@ -82,8 +86,7 @@ def draws(task: Task, budget: Budget) -> int | None:
     if budget.per_class is None or _shot_sets(task).get(budget.per_class) is None:
         _source(task, budget)
         return None
-    smallest_class = task.load(_source(task, budget))["label"].value_counts()["count"].min()
-    return max(1, int(smallest_class) // budget.per_class)  # type: ignore[call-overload]
+    return max(1, _smallest_class(task.load(_source(task, budget))) // budget.per_class)
 
 
 def training_rows(task: Task, budget: Budget, draw: int) -> pl.DataFrame:
@@ -111,11 +114,16 @@ def training_rows(task: Task, budget: Budget, draw: int) -> pl.DataFrame:
     return chosen.sort("_row").select(rows.columns)
 
 
+def _smallest_class(rows: pl.DataFrame) -> int:
+    return min(rows["label"].value_counts()["count"].to_list(), default=0)
+
+
 def _require(rows: pl.DataFrame, per_class: int, task: Task) -> None:
-    counts = rows["label"].value_counts()
-    fewest = int(counts["count"].min())  # type: ignore[arg-type]
+    fewest = _smallest_class(rows)
     if fewest < per_class:
-        raise Unsupported(f"{task.card.reference}: a class has {fewest} training rows, budget {per_class} per class wants more")
+        raise Unsupported(
+            f"{task.card.reference}: a class has {fewest} training rows, budget {per_class} per class wants more"
+        )
 
 
 def _shuffled_rank(rows: int, draw: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -136,4 +144,4 @@ def _regression_draw(rows: pl.DataFrame, budget: Budget, draw: int) -> pl.DataFr
     if wanted > rows.height:
         raise Unsupported(f"budget {budget} wants {wanted} rows, the training split has {rows.height}")
     chosen = np.sort(np.argsort(_shuffled_rank(rows.height, draw))[: max(1, wanted)])
-    return rows[chosen.tolist()]
+    return rows.select(pl.all().gather(chosen))

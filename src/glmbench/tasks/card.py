@@ -18,7 +18,7 @@ class DataFile(SourceFile):
 
     split: str
     rows: int | None = None
-    """Number of examples the source states or we counted; checked on load when the checksum is known."""
+    """Number of examples the source states or we counted; checked on load."""
 
 
 class TableFormat(_Frozen):
@@ -26,6 +26,7 @@ class TableFormat(_Frozen):
 
     separator: str = ","
     quote: str | None = '"'
+    """Empty or None where quotes have no meaning."""
     sequence: str = "sequence"
     label: str = "label"
     kmer_joined: int | None = None

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from glmbench.tasks.card import TaskCard
 
@@ -51,3 +53,8 @@ class Task(Protocol):
 
     def references(self, split: str) -> dict[str, pl.DataFrame]:
         """Predictions of what is not a model, by name: `bayes-optimal` of a simulated task; else empty."""
+
+
+def class_count(card: TaskCard, labels: NDArray[np.int64]) -> int:
+    """Number of classes: as the card names them, and never fewer than the labels show."""
+    return max(len(card.classes), int(labels.max()) + 1, 2)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from frame_task import write_table
+from glmbench.errors import UsageError
+from glmbench.evaluation.objects import Objects
+from glmbench.evaluation.plan import Request, plan
+from glmbench.storage.fetch import Access
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Objects:
+    return Objects(Access(cache=tmp_path / "cache", offline=True))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    return str(write_table(tmp_path / "table"))
+
+
+def test_the_same_request_gives_the_same_addresses(objects: Objects, table: str) -> None:
+    request = Request(models=("kmer:2",), tasks=(table,), budgets=("10", "full"))
+    first = [job.address for job in plan(request, objects).jobs]
+    second = [job.address for job in plan(request, Objects(objects.access)).jobs]
+    assert first == second
+    assert len(set(first)) == len(first)
+
+
+def test_controls_stand_beside_every_model_unless_refused(objects: Objects, table: str) -> None:
+    request = Request(models=("kmer:2",), tasks=(table,), budgets=("full",))
+    assert {job.model for job in plan(request, objects).jobs} == {"kmer:2", "kmer:6", "onehot-cnn"}
+    alone = Request(models=("kmer:2",), tasks=(table,), budgets=("full",), controls=False)
+    assert {job.model for job in plan(alone, objects).jobs} == {"kmer:2"}
+
+
+def test_seeds_are_planned_only_where_they_change_something(objects: Objects, table: str) -> None:
+    request = Request(models=("kmer:2",), tasks=(table,), budgets=("10", "full"), seeds=4)
+    found = plan(request, objects).jobs
+    seeds = {
+        (m, b): [j.seed for j in found if (j.model, j.budget) == (m, b)]
+        for m, b in {(j.model, j.budget) for j in found}
+    }
+    assert seeds["kmer:2", "10"] == [0, 1, 2, 3]  # four draws
+    assert seeds["kmer:2", "full"] == [0]  # one set of rows and a deterministic method
+    assert seeds["onehot-cnn", "full"] == [0, 1, 2, 3]  # four initialisations
+
+
+def test_methods_follow_from_what_a_model_can_do(objects: Objects, table: str) -> None:
+    found = plan(Request(tasks=(table,), budgets=("full",)), objects).jobs
+    assert {(job.model, job.method) for job in found} == {("kmer:6", "probe"), ("onehot-cnn", "scratch")}
+    forced = plan(Request(models=("onehot-cnn",), tasks=(table,), methods=("probe",), controls=False), objects)
+    assert [forced.unavailable[job.address] for job in forced.jobs] == [
+        "onehot-cnn cannot be used by method probe, which needs a model that embeds"
+    ]
+
+
+def test_a_retrained_table_or_recipe_is_a_new_address(objects: Objects, tmp_path: Path) -> None:
+    request = Request(models=("kmer:2",), tasks=(str(tmp_path / "t"),), budgets=("full",), controls=False)
+    write_table(tmp_path / "t", seed=0)
+    (before,) = plan(request, objects).jobs
+    write_table(tmp_path / "t", seed=5)
+    (after,) = plan(request, Objects(objects.access)).jobs
+    assert before.data != after.data
+    assert before.address != after.address
+
+
+def test_absent_data_are_planned_as_skips_with_the_command_that_gets_them(objects: Objects) -> None:
+    made = plan(Request(models=("kmer:2",), tasks=("gue/EMP/H3",), controls=False), objects)
+    assert len(made.jobs) == 1
+    assert "glmbench get gue/EMP/H3" in made.unavailable[made.jobs[0].address]
+
+
+def test_an_impossible_budget_is_a_skip_that_lists_the_possible_ones(objects: Objects, table: str) -> None:
+    made = plan(Request(models=("kmer:2",), tasks=("genemask/prom-core",), budgets=("20000",), controls=False), objects)
+    assert len(made.unavailable) == 1
+
+
+def test_protocols_come_from_the_suite(objects: Objects) -> None:
+    made = plan(Request(suites=("genemask",), tasks=("genemask/prom-core",), budgets=("10",)), objects)
+    assert {job.task for job in made.jobs} == {"genemask/prom-core@2"}
+    released = Request(suites=("genemask",), tasks=("genemask/prom-core",), budgets=("10",), protocol="released")
+    jobs = plan(released, objects).jobs
+    assert {job.task for job in jobs} == {"genemask/prom-core@1"}
+    assert {job.recipe["penalty"] for job in jobs if job.model == "kmer:5"} == {10.0}
+    with pytest.raises(UsageError, match="corrected, released"):
+        plan(Request(suites=("genemask",), protocol="relesed"), objects)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(),
+        Request(models=("kmer:2",)),
+        Request(models=("nmer:2",), tasks=("sim/promoter",)),
+        Request(models=("kmer:2",), tasks=("sim/promotor",)),
+        Request(models=("kmer:2",), tasks=("sim/promoter",), methods=("prob",)),
+        Request(models=("kmer:2",), tasks=("sim/promoter",), budgets=("-3",)),
+    ],
+)
+def test_what_cannot_be_understood_is_a_usage_error(objects: Objects, request_: Request) -> None:
+    with pytest.raises(UsageError):
+        plan(request_, objects)
+
+
+def test_a_simulated_task_brings_its_reference(objects: Objects) -> None:
+    made = plan(Request(models=("kmer:2",), tasks=("sim/promoter",), budgets=("full",), controls=False), objects)
+    assert [job.model for job in made.jobs] == ["reference:bayes-optimal", "kmer:2"]

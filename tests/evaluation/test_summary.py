@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from frame_task import CARD
+from glmbench.errors import UsageError
+from glmbench.evaluation.aggregate import aggregate, task_weights
+from glmbench.evaluation.compare import compare, overall, select
+from glmbench.evaluation.job import Cost, Job, Result
+from glmbench.evaluation.store import Store
+from glmbench.evaluation.summary import arms, labels
+from glmbench.models.model import ModelCard
+from glmbench.suites.suite import Aggregate
+
+ROWS = 300
+
+
+def add(
+    store: Store,
+    *,
+    task: str = "test/frames@1",
+    model: str = "m",
+    skill: float,
+    seed: int = 0,
+    fingerprint: str = "f" * 8,
+) -> None:
+    """A finished fit whose predictions are right with a chance that grows with `skill`."""
+    rng = np.random.default_rng([int.from_bytes(model.encode(), "little"), seed])
+    labels = np.arange(ROWS) % 2
+    right = rng.random(ROWS) < 0.5 + skill / 2
+    score = np.where(right, labels, 1 - labels).astype(np.float32)
+    ids = [str(i) for i in range(ROWS)]
+    predictions = pl.DataFrame({"id": ids, "group": ids, "label": labels, "score_0": 1 - score, "score_1": score})
+    job = Job(
+        task=task, data="d", model=model, fingerprint=fingerprint, method="probe", recipe={}, budget="full", seed=seed
+    )
+    accuracy = float(right.mean())
+    name, _, version = task.partition("@")
+    store.put(
+        Result(
+            job=job,
+            status="ok",
+            task_card=CARD.model_copy(update={"name": name, "version": int(version), "metric": "accuracy"}),
+            model_card=ModelCard(reference=model, name=model, fingerprint=fingerprint),
+            metrics={"accuracy": accuracy},
+            ci={"accuracy": (accuracy - 0.05, accuracy + 0.05)},
+            cost=Cost(wall_s=1, cpu_s=2, fit_s=0.5, predict_s=0.5, peak_memory_mb=100),
+        ),
+        predictions,
+    )
+
+
+def test_fits_of_an_arm_are_averaged(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for seed in range(4):
+        add(store, skill=0.5, seed=seed)
+    (arm,) = arms(store)
+    assert len(arm.results) == 4
+    assert arm.mean("accuracy") == pytest.approx(np.mean([r.metrics["accuracy"] for r in arm.results]))
+    low, high = arm.interval("accuracy")
+    assert low < arm.mean("accuracy") < high
+    assert arm.mean_cost("cpu_s") == 2
+
+
+def test_trial_runs_are_left_out(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, skill=0.5)
+    trial = next(store.results())
+    limited = trial.model_copy(update={"job": trial.job.model_copy(update={"limit": 10})})
+    store.put(limited, store.predictions(trial.job.address))
+    assert len(arms(store)) == 1
+    assert len(arms(store, limited=True)[0].results) == 2
+
+
+def test_a_model_retrained_in_place_is_told_apart_by_its_fingerprint(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, skill=0.5, fingerprint="a" * 8)
+    add(store, skill=0.5, fingerprint="b" * 8)
+    assert sorted(labels(arms(store)).values()) == ["m (aaaaaaa)", "m (bbbbbbb)"]
+
+
+def test_a_large_difference_is_decided_and_a_null_one_is_not(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for model, skill in (("best", 0.9), ("twin", 0.3), ("tied", 0.3)):
+        add(store, model=model, skill=skill)
+    (standing,) = compare(arms(store))
+    assert standing.arms[0].key.model == "best"
+    assert standing.ranks == ((1, 1), (2, 3), (2, 3))
+    assert {c.difference.units for c in standing.comparisons} == {ROWS}
+    assert all(c.q >= c.difference.p for c in standing.comparisons)
+
+
+def test_the_correction_runs_over_all_cells(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for task in ("a@1", "b@1", "c@1"):
+        for model, skill in (("one", 0.5), ("two", 0.4)):
+            add(store, task=task, model=model + task, skill=skill)
+    comparisons = [c for standing in compare(arms(store)) for c in standing.comparisons]
+    p = sorted(c.difference.p for c in comparisons)
+    assert max(c.q for c in comparisons) == pytest.approx(max(p))
+    assert min(c.q for c in comparisons) == pytest.approx(min(3 * p[0], 3 / 2 * p[1], p[2]))
+
+
+def test_overall_is_the_mean_difference_over_shared_tasks(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for task in ("a@1", "b@1"):
+        add(store, task=task, model="x", skill=0.6)
+        add(store, task=task, model="y", skill=0.2)
+    found = arms(store)
+    (mean,) = overall([select(found, "x"), select(found, "y")])
+    assert mean.tasks == ("a@1", "b@1")
+    x, y = (np.mean([arm.mean("accuracy") for arm in select(found, m)]) for m in "xy")
+    assert mean.difference.estimate == pytest.approx(x - y)
+    assert mean.difference.p < 0.01
+
+
+def test_an_unknown_model_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, skill=0.5)
+    with pytest.raises(UsageError, match="it has: m"):
+        select(arms(store), "n")
+
+
+DECLARED = Aggregate(name="mean", title="Mean", kind="mean-of-groups", groups={"A": ("a", "b"), "C": ("c",)})
+
+
+def test_weights_of_a_mean_of_groups() -> None:
+    assert task_weights(DECLARED) == {"a": 0.25, "b": 0.25, "c": 0.5}
+    assert task_weights(DECLARED.model_copy(update={"kind": "mean"})) == pytest.approx(
+        {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}
+    )
+
+
+def test_an_aggregate_is_given_only_when_it_is_complete(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, task="a@1", skill=0.2)
+    add(store, task="b@1", skill=0.4)
+    (partial,) = aggregate(DECLARED, arms(store))
+    assert (partial.value, partial.have, partial.of) == (None, 2, 3)
+    add(store, task="c@1", skill=0.8)
+    (complete,) = aggregate(DECLARED, arms(store))
+    means = {arm.key.cell.task: arm.mean("accuracy") for arm in arms(store)}
+    assert complete.value == pytest.approx((means["a@1"] + means["b@1"]) / 4 + means["c@1"] / 2)
+    assert complete.low is not None
+    assert complete.high is not None
+    assert complete.low < complete.value < complete.high
