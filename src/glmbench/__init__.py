@@ -1,1 +1,43 @@
-"""glmbench: pre-train genomic language models and measure what they learned."""
+"""glmbench: pre-train genomic language models and measure what they learned.
+
+The names below are the library's front door; each is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glmbench.evaluation.objects import Objects
+    from glmbench.evaluation.plan import Request, plan
+    from glmbench.evaluation.run import run
+    from glmbench.evaluation.store import Store
+    from glmbench.evaluation.summary import arms
+    from glmbench.models.callable import from_callable
+    from glmbench.models.registry import load as load_model
+    from glmbench.storage.fetch import Access
+    from glmbench.tasks.registry import open_task
+
+__all__ = ["Access", "Objects", "Request", "Store", "arms", "from_callable", "load_model", "open_task", "plan", "run"]
+
+_HOME = {
+    "Access": "storage.fetch:Access",
+    "Objects": "evaluation.objects:Objects",
+    "Request": "evaluation.plan:Request",
+    "Store": "evaluation.store:Store",
+    "arms": "evaluation.summary:arms",
+    "from_callable": "models.callable:from_callable",
+    "load_model": "models.registry:load",
+    "open_task": "tasks.registry:open_task",
+    "plan": "evaluation.plan:plan",
+    "run": "evaluation.run:run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562), so that `import glmbench` costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _HOME[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), attribute)

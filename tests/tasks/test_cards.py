@@ -130,10 +130,11 @@ def test_main_metrics() -> None:
         assert card.metric == wanted
 
 
-def test_only_prom_core_states_a_parent_child_rule() -> None:
+def test_only_the_edited_promoters_state_a_parent_child_rule() -> None:
     stated = {card.reference: card.leakage for card in PUBLISHED if card.leakage}
-    rule = {"parent_child": {"min_identity": 46, "length": 70}}
-    assert stated == {"genemask/prom-core@1": rule, "genemask/prom-core@2": rule}
+    core = {"parent_child": {"min_identity": 46, "length": 70}}
+    longer = {"parent_child": {"min_identity": 160, "length": 300}}
+    assert stated == {"genemask/prom-core@1": core, "genemask/prom-core@2": core, "genemask/prom-300@1": longer}
 
 
 def test_the_two_splice_tests_of_the_source_are_one_file(shared_data: Path) -> None:

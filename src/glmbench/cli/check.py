@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from glmbench.cli.options import AsJson, Mirror, Offline
+
+if TYPE_CHECKING:
+    from glmbench.tasks.leakage import CheckResult
 
 
 def command(
@@ -20,7 +23,7 @@ def command(
     `count` of `of`: rows of split b that have a partner in split a.
     """
     from glmbench.cli.options import access, task_names
-    from glmbench.cli.printing import print_json, print_table
+    from glmbench.cli.printing import print_json
     from glmbench.tasks.leakage import check
     from glmbench.tasks.registry import open_task
 
@@ -30,13 +33,26 @@ def command(
         checked = check(open_task(name, reach))
         found += [{"task": name, **finding.model_dump(mode="json")} for finding in checked.findings]
         if not as_json:
-            print(name)
-            print_table(
-                ("kind", "a", "b", "count", "of", "rule"),
-                ((f.kind, f.a, f.b, f"{f.count:,}", f"{f.of:,}", f.rule) for f in checked.findings),
-                right=("count", "of"),
-            )
-            for split in checked.skipped:
-                print(f"  not checked: {split.split}: {split.reason}")
+            _print(name, checked)
     if as_json:
         print_json(found)
+
+
+def _print(name: str, checked: CheckResult) -> None:
+    """What was found, what was looked for in vain, what could not be checked, and the rules, each once."""
+    from glmbench.cli.printing import print_table
+
+    print(f"{name}: {len(checked.findings)} checks")
+    print_table(
+        ("kind", "a", "b", "count", "of", "share"),
+        ((f.kind, f.a, f.b, f"{f.count:,}", f"{f.of:,}", f"{f.count / f.of:.1%}") for f in checked.findings if f.count),
+        right=("count", "of", "share"),
+    )
+    rules = {f.kind: f.rule for f in checked.findings}
+    clean = [kind for kind in rules if not any(f.count for f in checked.findings if f.kind == kind)]
+    if clean:
+        print(f"nothing found: {', '.join(clean)}")
+    for split in checked.skipped:
+        print(f"not checked: {split.split}: {split.reason}")
+    for kind, rule in rules.items():
+        print(f"  {kind}: {rule}")

@@ -51,9 +51,7 @@ def _installation() -> list[dict[str, Any]]:
         *(_finding(name, version) for name, version in here["packages"].items()),
         _finding("processor", f"{here['processor']}, {here['cores']} cores"),
         _finding("torch threads", torch.get_num_threads()),
-        _finding(
-            "bf16 on the processor", "yes" if fast_bf16(torch.device("cpu")) else "no: leave --precision at fp32"
-        ),
+        _finding("bf16 on the processor", "yes" if fast_bf16(torch.device("cpu")) else "no: leave --precision at fp32"),
         _finding("accelerator", here["accelerator"] or "none: everything runs on the processor"),
         _writable(cache),
         _finding("free disk", f"{free:.0f} GB", ok=free > 1),

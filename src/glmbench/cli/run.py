@@ -109,12 +109,14 @@ def _print(outcomes: list[Outcome], store: Path) -> None:
         columns = ("task", "model", "method", "budget", "fits", "metric", "mean", "sd over fits", "seconds")
         print_table(columns, rows, right=("fits", "mean", "sd over fits", "seconds"))
     for status, word in (("skip", "skipped"), ("failed", "FAILED")):
-        reasons: dict[tuple[str, str], int] = defaultdict(int)
+        reasons: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for outcome in outcomes:
             if outcome.result.status == status:
-                reasons[(f"{outcome.result.job.task} × {outcome.result.job.model}", outcome.result.reason or "")] += 1
-        for (what, reason), count in reasons.items():
-            print(f"{word}: {what}{f' ({count} jobs)' if count > 1 else ''}: {reason}")
+                job = outcome.result.job
+                reasons[(job.task, outcome.result.reason or "")][job.model] += 1
+        for (task, reason), models in reasons.items():
+            jobs = sum(models.values())
+            print(f"{word}: {task} × {', '.join(models)} ({jobs} job{'s' if jobs > 1 else ''}): {reason}")
     made = sum(not outcome.found for outcome in outcomes)
     print(f"{len(outcomes)} jobs, {len(outcomes) - made} found finished; results in {store}")
     print(f"next: glmbench report --store {store}")

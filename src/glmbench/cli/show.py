@@ -78,6 +78,7 @@ def _print_rows(task: Task) -> None:
     """Rows of each split by class, as loaded; what is absent says how to get it."""
     from glmbench.cli.printing import print_table
     from glmbench.errors import MissingData
+    from glmbench.tasks.derived import DerivedTask
 
     rows: list[tuple[object, ...]] = []
     for split in task.splits():
@@ -90,3 +91,6 @@ def _print_rows(task: Task) -> None:
         by_class = ", ".join(f"{label}: {n:,}" for label, n in counts.iter_rows()) if counts.height <= 40 else ""
         rows.append((split, f"{loaded.height:,}", by_class))
     print_table(("split", "rows", "by class"), rows, right=("rows",))
+    if isinstance(task, DerivedTask):
+        removed = ", ".join(f"{n:,} from {split}" for split, n in task.removed().items() if n)
+        print(f"\nremoved from version 1: {removed or 'nothing'}")

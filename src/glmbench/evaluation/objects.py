@@ -31,9 +31,9 @@ class Objects:
         """The task of a reference; with `limit`, a view of at most so many rows of every split."""
         key = (reference, limit)
         if key not in self._tasks:
-            task = open_task(reference, self.access)
-            self._tasks[key] = task if limit is None else LimitedTask(task, limit)
-            self._tasks[(task.card.reference, limit)] = self._tasks[key]
+            whole = open_task(reference, self.access) if limit is None else self.task(reference)
+            self._tasks[key] = whole if limit is None else LimitedTask(whole, limit)
+            self._tasks[(whole.card.reference, limit)] = self._tasks[key]
         return self._tasks[key]
 
     def model(self, reference: str) -> Model:
@@ -83,4 +83,5 @@ class LimitedTask:
         if rows.height <= self.limit:
             return rows
         chosen = np.random.default_rng(self.limit).choice(rows.height, self.limit, replace=False)
-        return rows[np.sort(chosen).tolist()]
+        thinned: pl.DataFrame = rows[np.sort(chosen).tolist()]
+        return thinned

@@ -31,11 +31,11 @@ class StoreError(GlmbenchError):
 class Store:
     """A results store in `folder`, which is created on the first write."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._results = folder / "results"
-        self._attempts = folder / "attempts"
-        self._locks = folder / "locks"
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._results = self.folder / "results"
+        self._attempts = self.folder / "attempts"
+        self._locks = self.folder / "locks"
 
     def __contains__(self, address: str) -> bool:
         return (self._results / address / "result.json").is_file()

@@ -142,16 +142,16 @@ def _install(file: SourceFile, target: Path, places: list[_Place], access: Acces
             refused = error
     if refused is not None:
         raise refused
-    raise _missing(file, target, tried, access, name)
+    raise _missing(file, tried, access, name)
 
 
-def _missing(file: SourceFile, target: Path, tried: list[str], access: Access, name: str) -> MissingData:
-    looked = "; ".join([f"cache {target}: not there", *tried])
+def _missing(file: SourceFile, tried: list[str], access: Access, name: str) -> MissingData:
+    looked = ["not in the cache", *tried]
     if access.offline and file.urls:
-        looked += f"; {file.urls[0]}: not asked (offline)"
+        looked.append("network not asked (offline)")
     ways = [f"glmbench get {name}"] if file.urls else []
-    ways.append(f"glmbench get {name} --mirror DIR (a folder or URL with {file.path})")
-    return MissingData(f"{file.path} of {name} is missing. Looked in {looked}. Get it with: {' or '.join(ways)}")
+    ways.append(f"glmbench get {name} --mirror DIR")
+    return MissingData(f"{file.path} is missing ({'; '.join(looked)}); get it with {' or '.join(ways)}")
 
 
 def _places(file: SourceFile, access: Access) -> Iterator[_Place]:
