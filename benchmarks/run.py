@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from glmbench.errors import Unsupported
 from glmbench.storage.atomic import write_text
 from harness import Measurement
 
@@ -26,7 +27,11 @@ def main() -> None:
     arguments = parser.parse_args()
     measurements = []
     for name in [arguments.only] if arguments.only else names:
-        measurement = importlib.import_module(f"{PREFIX}{name}").measure()
+        try:
+            measurement = importlib.import_module(f"{PREFIX}{name}").measure()
+        except Unsupported as reason:
+            Console(stderr=True).print(f"{name} left out: {reason}")
+            continue
         save(arguments.out, measurement)
         measurements.append(measurement)
     Console().print(table(measurements))

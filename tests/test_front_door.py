@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from frame_task import write_table
 
 import glmbench
+from frame_task import write_table
 
 
 def gc(sequences: Sequence[str]) -> np.ndarray:

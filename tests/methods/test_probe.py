@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from frame_task import CARD, FrameTask, gc_rows
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
+from frame_task import CARD, FrameTask, gc_rows
 from glmbench.errors import Unsupported, UsageError
 from glmbench.methods.probe import Probe
 from glmbench.models.registry import load
@@ -43,7 +43,7 @@ def test_the_tuned_penalty_depends_on_training_rows_only(task: FrameTask) -> Non
 
 
 def test_groups_never_stand_on_both_sides_of_an_inner_fold() -> None:
-    # every sequence stands twice, its copy with the other label: only a grouped inner fold sees that nothing is learnable
+    # every sequence stands twice, its copy with the other label: only grouped folds see that nothing is learnable
     rows = gc_rows(60, seed=3)
     copies = rows.with_columns(id=pl.col("id") + "-copy", label=1 - pl.col("label"))
     doubled = pl.concat([rows, copies])
@@ -62,9 +62,7 @@ def test_a_class_absent_from_training_gets_probability_zero() -> None:
 
 
 def test_regression_is_ridge_and_learns_gc() -> None:
-    rows = gc_rows(300, seed=5).with_columns(
-        label=pl.col("sequence").str.count_matches("[GC]").cast(pl.Float64) / 40
-    )
+    rows = gc_rows(300, seed=5).with_columns(label=pl.col("sequence").str.count_matches("[GC]").cast(pl.Float64) / 40)
     card = CARD.model_copy(update={"kind": "regression", "metric": "spearman", "metrics": ("spearman",), "classes": ()})
     fit = Probe().fit(load("kmer:1"), FrameTask({"train": rows}, card), budget=FULL, seed=0)
     values = fit.predictor.predict(rows["sequence"].to_list())

@@ -5,6 +5,7 @@ Exit codes: 0 all went well, 1 a job or a check of something failed, 2 the reque
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -26,6 +27,9 @@ for verb in (ls, show, get, check, plan, run, compare, report, cite, doctor):
 
 def main() -> None:
     """The console script: errors meant for people are one line on standard error, without a trace."""
+    # Threads that wait by spinning make training ten times slower as soon as another process wants the same core;
+    # read when torch loads its OpenMP, so it stands here.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except GlmbenchError as error:

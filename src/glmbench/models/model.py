@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from glmbench.training.batches import Collate
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from torch import nn
@@ -29,7 +31,7 @@ class ModelCard(BaseModel):
     name: str
     """Short name for tables and figures."""
     kind: Literal["model", "control", "stand-in"] = "model"
-    """A control is a k-mer, one-hot or random-weights model; a stand-in is a small checkpoint that shows a real one's place."""
+    """A control: k-mers, one-hot, random weights. A stand-in: a small checkpoint that shows a real one's place."""
     fingerprint: str
     """SHA-256 of everything that decides its numbers: weights, configuration, tokenizer, code version."""
     description: str = ""
@@ -60,7 +62,7 @@ class Embeds(Model, Protocol):
     def embed(self, sequences: Sequence[str]) -> NDArray[np.float32] | csr_matrix:
         """Features of shape (batch, dim): dense float32, or a SciPy CSR matrix where most are zero.
 
-        Layer and pooling are part of the model reference (`?layer=-1&pool=mean`), so that a result's address holds them.
+        Layer and pooling are part of the model reference (`?layer=-1&pool=mean`), so a result's address holds them.
         """
 
 
@@ -70,13 +72,6 @@ class Predicts(Model, Protocol):
 
     def predict(self, sequences: Sequence[str]) -> NDArray[np.float32]:
         """Scores of shape (batch, classes), rows of probabilities; or (batch, 1) for a regression."""
-
-
-class Collate(Protocol):
-    """Turns a batch of sequences into the arguments of a module's `forward`."""
-
-    def __call__(self, sequences: Sequence[str]) -> Any:
-        """Tensors for one batch, on the CPU."""
 
 
 @runtime_checkable

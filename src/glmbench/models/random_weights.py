@@ -1,0 +1,55 @@
+"""The control of a pre-trained model: its architecture and tokenizer with fresh weights. `random:PATH-or-hub-id`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from glmbench.models.checkpoint import locate
+from glmbench.models.checkpoint_card import describe
+from glmbench.models.huggingface import EMBEDDING_VERSION, HuggingFaceModel, Settings
+from glmbench.models.reference import ModelReference, Options
+from glmbench.models.weights import random_weights, read_config, read_tokenizer
+from glmbench.storage.hashing import sha256_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def load_random_weights(reference: ModelReference, *, trust_remote_code: bool = False) -> HuggingFaceModel:
+    """The random twin of the `hf:` model with the same locator, revision and options.
+
+    Weights are drawn by the architecture's own initialisation from option `seed` (default 0). The fingerprint covers
+    the weights that were drawn, so another version of the initialisation is another model. Weight files are not read
+    or downloaded.
+
+    Raises:
+        UsageError, MissingData, DataError: as `huggingface.load_huggingface`.
+    """
+    options = Options(reference)
+    settings = Settings.take(options)
+    seed = cast(int, options.integer("seed", 0, least=0))
+    options.finish()
+    text = str(reference)
+    checkpoint = locate(reference, trust_remote_code=trust_remote_code, weights=False)
+    config = read_config(checkpoint, text)
+    tokenizer = read_tokenizer(checkpoint, text)
+    network = random_weights(checkpoint, config, seed)
+    content = ["random", checkpoint.content_hash(weights=False), _state_hash(network), EMBEDDING_VERSION]
+    card = describe(checkpoint, reference, sha256_json(content))
+    update = {
+        "name": f"{card.name}, random weights" + (f" {seed}" if seed else ""),
+        "kind": "control",
+        "description": f"architecture and tokenizer of {card.name}, weights initialised from seed {seed}",
+        "pretraining": {},
+    }
+    return HuggingFaceModel(network, tokenizer, config, settings, card.model_copy(update=update))
+
+
+def _state_hash(network: nn.Module) -> str:
+    from hashlib import sha256
+
+    digest = sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.contiguous().numpy())
+    return digest.hexdigest()

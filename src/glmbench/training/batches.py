@@ -1,0 +1,142 @@
+"""Batches: examples encoded once, kept as flat codes in memory, cut into batches in an order that a seed decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BATCHES_PER_POOL = 32
+"""Examples of mixed length are sorted by length within pools of so many batches: little padding, order still random."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Sequences as integers, bases or tokens, end to end: example i is `values[offsets[i]:offsets[i + 1]]`."""
+
+    values: NDArray[np.integer[Any]]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def from_arrays(cls, arrays: Sequence[NDArray[np.integer[Any]]]) -> Encoded:
+        """Join one array per example."""
+        lengths = np.fromiter((len(array) for array in arrays), np.int64, len(arrays))
+        values = np.concatenate(arrays) if arrays else np.empty(0, np.uint8)
+        return cls(values, np.concatenate(([0], np.cumsum(lengths))))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Length of each example."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def uniform(self) -> bool:
+        """Whether all examples have one length."""
+        return bool(np.all(self.lengths == self.lengths[:1]))
+
+    def matrix(self, rows: NDArray[np.integer[Any]], *, fill: int) -> NDArray[np.integer[Any]]:
+        """The given examples as one array (len(rows), longest of them), padded on the right with `fill`."""
+        if self.uniform:
+            by_row: NDArray[np.integer[Any]] = self.values.reshape(len(self), -1)[rows]
+            return by_row
+        lengths = self.lengths[rows]
+        columns = np.arange(int(lengths.max(initial=0)))
+        there = columns < lengths[:, None]
+        out = np.full(there.shape, fill, self.values.dtype)
+        out[there] = self.values[(self.offsets[rows][:, None] + columns)[there]]
+        return out
+
+
+class Collate(Protocol):
+    """What stands between sequences and a module: `encode` once for a data set, `batch` for every step."""
+
+    def encode(self, sequences: Sequence[str]) -> Encoded:
+        """Integer codes of the sequences, one example each, small enough to keep in memory."""
+
+    def batch(self, encoded: Encoded, rows: NDArray[np.integer[Any]]) -> tuple[Tensor | None, ...]:
+        """Positional arguments of the module's `forward` for the given examples, on the CPU."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees."""
+
+    inputs: tuple[Tensor | None, ...]
+    """Positional arguments of the module's `forward`."""
+    targets: Tensor
+    size: int
+    """Units of work, as the cost record counts them: examples, or tokens."""
+
+
+class Batches(Protocol):
+    """A source of batches that can be entered anywhere, which is what makes an interrupted training resumable."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
+        """Batches `start`, `start + 1`, … of an epoch; the same number always gives the same batches in one order."""
+
+
+class InMemoryBatches:
+    """Batches of labelled examples in a fresh random order each epoch, which depends on the seed and the epoch only.
+
+    Args:
+        collate: encodes nothing here; makes the tensors of each batch.
+        encoded: one entry per example, or several: see `views`.
+        targets: (examples,) or (examples, outputs).
+        batch_size: examples in a batch; the last of an epoch may have fewer.
+        seed: decides every order.
+        views: equivalent forms of each example, of which an epoch shows one at random: `encoded` holds all examples in
+            their first form, then all in their second (the reverse complement).
+    """
+
+    def __init__(
+        self, collate: Collate, encoded: Encoded, targets: NDArray[Any], *, batch_size: int, seed: int, views: int = 1
+    ) -> None:
+        if len(encoded) != views * len(targets):
+            raise ValueError(f"{len(targets)} targets in {views} views want as many sequences, got {len(encoded)}")
+        self.collate, self.encoded, self.targets = collate, encoded, targets
+        self.batch_size, self.seed, self.views = batch_size, seed, views
+
+    def __len__(self) -> int:
+        return -(-len(self.targets) // self.batch_size)
+
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
+        """See `Batches.epoch`."""
+        import torch
+
+        for rows in self.order(number)[start:]:
+            targets = torch.from_numpy(self.targets[rows % len(self.targets)])
+            yield Batch(self.collate.batch(self.encoded, rows), targets, len(rows))
+
+    def order(self, number: int) -> list[NDArray[np.int64]]:
+        """The rows of `encoded` in each batch of an epoch."""
+        examples = len(self.targets)
+        rng = np.random.default_rng([self.seed, number])
+        rows = rng.permutation(examples)
+        if self.views > 1:
+            rows = rows + examples * rng.integers(0, self.views, examples)
+        if self.encoded.uniform:
+            return _cut(rows, self.batch_size)
+        pools = _cut(rows, self.batch_size * _BATCHES_PER_POOL)
+        batches = [
+            batch
+            for pool in pools
+            for batch in _cut(pool[np.argsort(self.encoded.lengths[pool], kind="stable")], self.batch_size)
+        ]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _cut(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

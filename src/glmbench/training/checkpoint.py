@@ -1,0 +1,111 @@
+"""Checkpoints: everything a training needs to go on as if it had never stopped, written whole or not at all.
+
+A checkpoint is a folder `step-00001200` with `weights.safetensors` (the module) and `state.pt` (the rest: plain values
+and tensors, read with `weights_only=True`, so that a checkpoint from elsewhere runs no code).
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+
+from glmbench.errors import DataError, UsageError
+from glmbench.storage.atomic import atomic_folder, sweep
+
+
+@dataclass
+class Progress:
+    """Where a training stands."""
+
+    step: int = 0
+    """Optimiser steps taken."""
+    epoch: int = 0
+    position: int = 0
+    """Batches of this epoch already seen."""
+    losses: list[float] = field(default_factory=list)
+    """Training loss of each step."""
+    evaluations: list[tuple[int, float]] = field(default_factory=list)
+    """Step and score of each evaluation."""
+    best_weights: dict[str, Tensor] | None = None
+    """The module's state at its best evaluation."""
+    cost: dict[str, float] = field(default_factory=dict)
+
+
+def save(
+    folder: Path, progress: Progress, module: nn.Module, optimiser: torch.optim.Optimizer, identity: dict[str, Any]
+) -> None:
+    """Write a checkpoint of this step into `folder`, then remove those of earlier steps.
+
+    `identity` is what must be equal for a resumed training to be the same training.
+    """
+    target = folder / f"step-{progress.step:08d}"
+    with atomic_folder(target) as temporary:
+        save_model(module, str(temporary / "weights.safetensors"))
+        state = {
+            "identity": identity,
+            "progress": {f.name: getattr(progress, f.name) for f in fields(progress)},
+            "optimiser": optimiser.state_dict(),
+            "random": _random_state(),
+        }
+        torch.save(state, temporary / "state.pt")
+    for other in _steps(folder):
+        if other != target:
+            shutil.rmtree(other, ignore_errors=True)
+    sweep(folder)
+
+
+def resume(
+    folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer, identity: dict[str, Any]
+) -> Progress | None:
+    """Put module, optimiser and random generators into the state of the newest checkpoint; None where there is none.
+
+    Raises:
+        UsageError: the checkpoint belongs to another training.
+        DataError: the checkpoint cannot be read.
+    """
+    found = _steps(folder)
+    if not found:
+        return None
+    newest = found[-1]
+    try:
+        state = torch.load(newest / "state.pt", weights_only=True, map_location="cpu")
+    except UnpicklingError:
+        raise DataError(
+            f"checkpoint {newest} holds more than plain values and tensors; remove it to start again"
+        ) from None
+    except (OSError, RuntimeError, EOFError) as error:
+        raise DataError(f"checkpoint {newest} cannot be read ({error}); remove it to start again") from error
+    _require_same(newest, state["identity"], identity)
+    load_model(module, newest / "weights.safetensors")
+    optimiser.load_state_dict(state["optimiser"])
+    _set_random_state(state["random"])
+    return Progress(**state["progress"])
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"))
+
+
+def _require_same(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
+    differing = sorted(key for key in stored.keys() | wanted.keys() if stored.get(key) != wanted.get(key))
+    if differing:
+        got = ", ".join(f"{key}={stored.get(key)!r} (now {wanted.get(key)!r})" for key in differing)
+        raise UsageError(f"checkpoint {path} is of another training: {got}; remove it or choose another folder")
+
+
+def _random_state() -> dict[str, Any]:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])

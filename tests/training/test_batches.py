@@ -1,0 +1,88 @@
+"""Encoded examples and the order of batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glmbench.training.batches import Encoded, InMemoryBatches
+
+
+class Plain:
+    """A collate that passes the codes through."""
+
+    def encode(self, sequences):
+        return Encoded.from_arrays([np.frombuffer(s.encode(), np.uint8) for s in sequences])
+
+    def batch(self, encoded, rows):
+        return (torch.from_numpy(encoded.matrix(rows, fill=0)), torch.from_numpy(encoded.lengths[rows]))
+
+
+def batches(lengths: list[int], **settings: int) -> InMemoryBatches:
+    encoded = Encoded.from_arrays([np.full(length, i % 256, np.uint8) for i, length in enumerate(lengths)])
+    targets = np.arange(len(lengths) // settings.get("views", 1))
+    return InMemoryBatches(Plain(), encoded, targets, **{"batch_size": 4, "seed": 1, **settings})
+
+
+def test_matrix_by_hand() -> None:
+    encoded = Encoded.from_arrays([np.array([1, 2, 3], np.uint8), np.array([5], np.uint8), np.array([7, 8], np.uint8)])
+    assert encoded.matrix(np.array([2, 1]), fill=9).tolist() == [[7, 8], [5, 9]]
+    assert encoded.matrix(np.array([0]), fill=9).tolist() == [[1, 2, 3]]
+    same = Encoded.from_arrays([np.array([1, 2], np.uint8), np.array([3, 4], np.uint8)])
+    assert same.matrix(np.array([1, 0, 1]), fill=9).tolist() == [[3, 4], [1, 2], [3, 4]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 5))
+def test_an_epoch_shows_every_example_once(lengths: list[int], size: int, epoch: int) -> None:
+    source = batches(lengths, batch_size=size)
+    order = source.order(epoch)
+    assert sorted(np.concatenate(order).tolist()) == list(range(len(lengths)))
+    assert len(order) == len(source)
+    assert max(map(len, order)) <= size
+
+
+def test_order_depends_on_seed_and_epoch_only() -> None:
+    def orders(seed: int, epoch: int) -> list[list[int]]:
+        return [rows.tolist() for rows in batches([5] * 20, seed=seed).order(epoch)]
+
+    assert orders(1, 0) == orders(1, 0)
+    assert orders(1, 0) != orders(1, 1)
+    assert orders(1, 0) != orders(2, 0)
+
+
+def test_entering_an_epoch_later_gives_its_later_batches() -> None:
+    source = batches(list(range(1, 22)))
+    whole = [batch.targets.tolist() for batch in source.epoch(3)]
+    assert [batch.targets.tolist() for batch in source.epoch(3, start=2)] == whole[2:]
+
+
+def test_inputs_belong_to_their_targets() -> None:
+    for batch in batches([3, 9, 1, 4, 4, 2, 7]).epoch(0):
+        codes, lengths = batch.inputs
+        assert codes is not None
+        assert lengths is not None
+        assert codes[:, 0].tolist() == batch.targets.tolist()
+        assert (codes[:, 0].ne(0).long() * lengths).tolist() == (codes.ne(0).sum(1)).tolist()
+
+
+def test_mixed_lengths_are_batched_with_their_like() -> None:
+    lengths = np.random.default_rng(0).integers(10, 1000, 512)
+    order = batches(lengths.tolist(), batch_size=16).order(0)
+    padded = sum(lengths[rows].max() * len(rows) for rows in order)
+    assert padded < 1.05 * lengths.sum()
+
+
+def test_views_show_one_form_of_each_example() -> None:
+    source = batches([5] * 200, views=2)
+    rows = np.concatenate(source.order(0))
+    assert sorted((rows % 100).tolist()) == list(range(100))
+    assert 20 < (rows >= 100).sum() < 80
+
+
+def test_views_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 views"):
+        InMemoryBatches(Plain(), Plain().encode(["A"] * 3), np.arange(2), batch_size=1, seed=0, views=2)

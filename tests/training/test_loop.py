@@ -1,0 +1,189 @@
+"""The training loop on toys small enough to check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from glmbench.errors import UsageError
+from glmbench.training.batches import Batch
+from glmbench.training.loop import DivergenceError, Plan, TrainingRecord, train
+from glmbench.training.optimiser import adamw
+from glmbench.training.schedule import Schedule
+
+
+class Toy:
+    """Twelve batches an epoch of points labelled by the sign of their sum; stops with an error where told to."""
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.fail_at, self.given = fail_at, 0
+
+    def __len__(self) -> int:
+        return 12
+
+    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
+        rng = np.random.default_rng(number)
+        x = torch.from_numpy(rng.normal(size=(12, 16, 5)).astype(np.float32))
+        for i in range(start, 12):
+            if self.fail_at is not None and self.given == self.fail_at:
+                raise KeyboardInterrupt
+            self.given += 1
+            yield Batch((x[i],), (x[i].sum(1) > 0).long(), 16)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(5)
+    return nn.Sequential(nn.Linear(5, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 2))
+
+
+def loss(module: nn.Module, batch: Batch) -> torch.Tensor:
+    return functional.cross_entropy(module(*batch.inputs), batch.targets)
+
+
+def held_out_loss(module: nn.Module) -> float:
+    assert not module.training
+    return float(np.mean([loss(module, batch).item() for batch in Toy().epoch(1000)]))
+
+
+def run(module: nn.Module, batches: Toy, plan: Plan, **options: object) -> TrainingRecord:
+    optimiser = adamw(module, lr=0.02, weight_decay=0.01)
+    return train(module, batches, loss, optimiser, plan, seed=3, **options)  # type: ignore[arg-type]
+
+
+def test_converges_and_records() -> None:
+    module = network()
+    record = run(module, Toy(), Plan(60, Schedule("cosine", warmup=5)), evaluate=held_out_loss)
+    assert record.losses[0] > 0.5
+    assert record.evaluations[-1][1] < 0.2
+    assert [step for step, _ in record.evaluations] == [12, 24, 36, 48, 60]
+    assert record.stopped == "steps"
+    assert record.epochs == 5
+    assert record.cost.units == 60 * 16
+    assert record.cost.units_per_s is not None
+    assert record.cost.energy_j is None
+    assert not module.training
+
+
+def test_equal_arguments_give_equal_losses_and_leave_torch_s_random_state_alone() -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    first = run(network(), Toy(), Plan(20))
+    torch.manual_seed(11)
+    second = run(network_without_seeding(), Toy(), Plan(20))
+    assert first.losses == second.losses
+    assert torch.equal(torch.rand(3), expected)
+
+
+def network_without_seeding() -> nn.Module:
+    with torch.random.fork_rng():
+        return network()
+
+
+@pytest.mark.parametrize("stop_at", [1, 12, 17, 25, 29])
+def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(stop_at: int, tmp_path: Path) -> None:
+    plan = Plan(30, Schedule("cosine", warmup=4), evaluate_every=7)
+    whole = network()
+    expected = run(whole, Toy(), plan, evaluate=held_out_loss)
+    options = {"evaluate": held_out_loss, "checkpoint": tmp_path / "run", "checkpoint_every": 5}
+    with pytest.raises(KeyboardInterrupt):
+        run(network(), Toy(fail_at=stop_at), plan, **options)
+    torch.manual_seed(999)
+    resumed = network()
+    record = run(resumed, Toy(), plan, **options)
+    assert record.losses == expected.losses
+    assert record.evaluations == expected.evaluations
+    assert record.cost.units == expected.cost.units
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
+    options = {"evaluate": held_out_loss, "checkpoint": tmp_path / "run"}
+    first = run(network(), Toy(), Plan(24, patience=1), **options)
+    batches = Toy()
+    again = run(network(), batches, Plan(24, patience=1), **options)
+    assert again.losses == first.losses
+    assert batches.given == 0
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    run(network(), Toy(), Plan(5), checkpoint=tmp_path)
+    with pytest.raises(UsageError, match=r"another training: steps=5 \(now 6\)"):
+        run(network(), Toy(), Plan(6), checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("higher_is_better", [False, True])
+def test_early_stopping_restores_the_best_weights(higher_is_better: bool) -> None:
+    module = network()
+    scores = iter([0.5, 0.3, 0.4, 0.3, 0.9])
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def evaluate(module: nn.Module) -> float:
+        seen.append({name: tensor.clone() for name, tensor in module.state_dict().items()})
+        score = next(scores)
+        return -score if higher_is_better else score
+
+    plan = Plan(100, evaluate_every=4, patience=2, higher_is_better=higher_is_better)
+    record = run(module, Toy(), plan, evaluate=evaluate)
+    assert record.stopped == "patience"
+    assert record.steps == 16  # the fourth evaluation only equals the second: two in a row without a new best
+    assert record.best_step == 8
+    assert all(torch.equal(tensor, seen[1][name]) for name, tensor in module.state_dict().items())
+    assert not torch.equal(seen[1]["0.weight"], seen[3]["0.weight"])
+
+
+def test_a_loss_that_is_not_finite_names_step_and_learning_rate() -> None:
+    def explode(module: nn.Module, batch: Batch) -> torch.Tensor:
+        value = loss(module, batch)
+        return value * float("nan") if len(calls) == 6 else calls.append(1) or value  # type: ignore[func-returns-value]
+
+    calls: list[int] = []
+    module = network()
+    with pytest.raises(DivergenceError, match=r"loss is nan in step 6 at learning rate 0\.02"):
+        train(module, Toy(), explode, adamw(module, lr=0.02, weight_decay=0.0), Plan(20, Schedule("constant")), seed=0)
+    assert all(torch.isfinite(p).all() for p in module.parameters())
+
+
+def test_an_infinite_gradient_is_noticed() -> None:
+    def steep(module: nn.Module, batch: Batch) -> torch.Tensor:
+        return (module(*batch.inputs) * 0).abs().sqrt().sum()  # finite, but its derivative at 0 is not
+
+    module = nn.Linear(5, 1)
+    with pytest.raises(DivergenceError, match="norm of the gradient"):
+        train(module, Toy(), steep, adamw(module, lr=0.1, weight_decay=0.0), Plan(3), seed=0)
+
+
+def test_a_score_that_is_not_finite_is_noticed() -> None:
+    with pytest.raises(DivergenceError, match="evaluation is nan"):
+        run(network(), Toy(), Plan(12), evaluate=lambda module: float("nan"))
+
+
+def test_gradients_are_clipped_to_the_norm() -> None:
+    module = nn.Linear(5, 2, bias=False)
+    torch.nn.init.zeros_(module.weight)
+    optimiser = torch.optim.SGD(module.parameters(), lr=1.0)
+    train(
+        module,
+        Toy(),
+        lambda m, b: 1000 * loss(m, b),
+        optimiser,
+        Plan(1, Schedule("constant"), clip_norm=0.5),
+        seed=0,
+    )
+    assert module.weight.norm().item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_frozen_weights_stay_and_decay_is_for_matrices_only() -> None:
+    module = network()
+    module[0].weight.requires_grad_(False)
+    frozen = module[0].weight.clone()
+    optimiser = adamw(module, lr=0.1, weight_decay=0.5)
+    assert [(len(g["params"]), g["weight_decay"]) for g in optimiser.param_groups] == [(1, 0.5), (4, 0.0)]
+    train(module, Toy(), loss, optimiser, Plan(3), seed=0)
+    assert torch.equal(module[0].weight, frozen)
