@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)  ## run the simulated benchmark (no data, no network) and write its report
-	$(BIN)/glmbench run --suite sim --task sim/promoter --task sim/splice --task sim/markov --seeds 2 --store demo/store
+	$(BIN)/glmbench run --suite sim --task sim/promoter --task sim/splice --task sim/markov --store demo/store
 	$(BIN)/glmbench report --store demo/store --out demo/report
 
 test: $(STAMP)  ## the whole test suite

@@ -20,4 +20,4 @@ class Unsupported(GlmbenchError):
 
 
 class MissingData(Unsupported):
-    """Files that are not in the cache and may not, or could not, be fetched; the message holds the command that gets them."""
+    """Files that are not in the cache and could not be fetched; the message holds the command that gets them."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glmbench.evaluation.plan import REFERENCE
-from glmbench.evaluation.summary import REPLICATES, Arm
-from glmbench.metrics.resampling import interval, replicates
+from glmbench.evaluation.summary import SEED, Arm
+from glmbench.metrics.resampling import interval, over_fits
 from glmbench.suites.suite import Aggregate
 
 
@@ -53,20 +53,21 @@ def _aggregated(declared: Aggregate, key: tuple[str, ...], members: dict[str, Ar
     value = low = high = None
     if len(members) == len(declared.tasks):
         weights = task_weights(declared)
-        metrics = {task: arm.metric for task, arm in members.items()}
-        value = sum(weights[task] * arm.mean(metrics[task]) for task, arm in members.items())
-        drawn: NDArray[np.float64] = np.sum(
-            [
-                weights[task] * replicates(metrics[task], arm.predictions, n=REPLICATES, seed=place)
-                for place, (task, arm) in enumerate(members.items())
-            ],
-            axis=0,
-        )
-        low, high = interval(drawn)
+        value = sum(weights[task] * arm.mean(arm.metric) for task, arm in members.items())
+        low, high = interval(_drawn(members, weights))
     kind = str(card.kind)
     return Aggregated(
         declared, model, card.name, kind, method, budget, protocol, value, low, high, len(members), len(declared.tasks)
     )
+
+
+def _drawn(members: dict[str, Arm], weights: dict[str, float]) -> NDArray[np.float64]:
+    """Replicates of the aggregate. Those of each task are put in an order of their own: tasks are independent."""
+    rng = np.random.default_rng([SEED, 2])
+    drawn: NDArray[np.float64] = np.sum(
+        [weights[task] * rng.permutation(over_fits(arm.resampled)) for task, arm in members.items()], axis=0
+    )
+    return drawn
 
 
 def task_weights(declared: Aggregate) -> dict[str, float]:

@@ -10,20 +10,16 @@ import numpy as np
 
 from glmbench.errors import UsageError
 from glmbench.evaluation.plan import REFERENCE
-from glmbench.evaluation.summary import Arm, Cell, cells
+from glmbench.evaluation.summary import SEED, Arm, Cell, cells
 from glmbench.metrics.comparison import (
     Difference,
-    ResampledDifference,
     benjamini_hochberg,
     difference,
     paired_over_tasks,
     rank_intervals,
     summarised,
 )
-from glmbench.metrics.resampling import resampled_scores
 
-REPLICATES = 5000
-SEED = 0
 ALPHA = 0.05
 
 
@@ -57,9 +53,8 @@ def compare(found: Iterable[Arm]) -> list[Standing]:
     for cell, members in cells(arm for arm in found if arm.key.method != REFERENCE).items():
         metric = members[0].metric
         ranked = sorted(members, key=lambda arm: -np.nan_to_num(arm.mean(metric), nan=-np.inf))
-        scores = [resampled_scores(metric, arm.predictions, n=REPLICATES, seed=SEED) for arm in ranked]
         pairs = {
-            (i, j): summarised(difference(scores[i], scores[j]), seed=SEED)
+            (i, j): summarised(difference(ranked[i].resampled, ranked[j].resampled), seed=SEED)
             for i, j in combinations(range(len(ranked)), 2)
         }
         raw.append((cell, metric, ranked, pairs))
@@ -102,15 +97,11 @@ def overall(chosen: Sequence[Sequence[Arm]]) -> list[Overall]:
             pairs = [(x, y) for x, y in shared if (x.key.cell.budget, x.key.cell.protocol) == (budget, protocol)]
             if len(pairs) < 2:
                 continue
-            drawn = [_drawn(x, y) for x, y in pairs]
+            drawn = [difference(x.resampled, y.resampled) for x, y in pairs]
             tasks = tuple(x.key.cell.task for x, _ in pairs)
             names = (pairs[0][0].card.name, pairs[0][1].card.name)
             result.append(Overall(*names, budget, protocol, tasks, paired_over_tasks(drawn)))
     return result
-
-
-def _drawn(a: Arm, b: Arm) -> ResampledDifference:
-    return difference(*(resampled_scores(arm.metric, arm.predictions, n=REPLICATES, seed=SEED) for arm in (a, b)))
 
 
 def select(found: Sequence[Arm], wanted: str) -> list[Arm]:

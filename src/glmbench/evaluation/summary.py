@@ -17,12 +17,17 @@ from numpy.typing import NDArray
 
 from glmbench.evaluation.job import Job, Result
 from glmbench.evaluation.store import Store
-from glmbench.metrics.resampling import interval, replicates
+from glmbench.metrics.resampling import ResampledScores, interval, over_fits, replicates, resampled_scores
 from glmbench.models.model import ModelCard
 from glmbench.storage.hashing import canonical_json
 from glmbench.tasks.card import TaskCard
 
-REPLICATES = 2000
+REPLICATES = 5000
+"""Of the main metric: one set serves an arm's interval and all its comparisons."""
+OTHER_REPLICATES = 500
+"""Of the other metrics, which only have an interval."""
+SEED = 0
+"""Of the resamples: one for all, so that arms of a cell are scored on the same ones."""
 
 
 @dataclass(frozen=True, order=True)
@@ -96,7 +101,14 @@ class Arm:
         """95 % interval by two-level resampling: fits × the task's units (see `metrics.resampling`)."""
         if len(self.results) == 1 and metric in self.results[0].ci:
             return self.results[0].ci[metric]
-        return interval(replicates(metric, self.predictions, n=REPLICATES, seed=0))
+        if metric == self.metric:
+            return interval(over_fits(self.resampled))
+        return interval(replicates(metric, self.predictions, n=OTHER_REPLICATES, seed=SEED))
+
+    @cached_property
+    def resampled(self) -> ResampledScores:
+        """The main metric of each fit on resampled units."""
+        return resampled_scores(self.metric, self.predictions, n=REPLICATES, seed=SEED)
 
     def mean_cost(self, name: str) -> float | None:
         """Mean over fits of a field of `Cost`; None where nothing was measured."""

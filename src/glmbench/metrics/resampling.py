@@ -16,8 +16,9 @@ the truth in 81 % of cases with three fits, 87 % with five, 90 % with ten. Tests
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -32,6 +33,9 @@ Values = NDArray[np.float64]
 
 _BLOCK = 2_000_000
 """Weights held at a time: 16 MB while units are drawn."""
+
+_KEPT = 100_000_000
+"""Weights kept for the next call: 200 MB."""
 
 _MOST_UNDEFINED = 0.05
 """Share of replicates that may be undefined before no interval is given."""
@@ -149,8 +153,22 @@ def _require_same_examples(first: pl.DataFrame, other: pl.DataFrame, index: int)
             )
 
 
-def _unit_weights(units: NDArray[np.int64], n: int, *, seed: int) -> Iterator[Weights]:
-    """Blocks (R, rows) of how often each row is drawn; a function of the number of units, `n` and the seed alone."""
+def _unit_weights(units: NDArray[np.int64], n: int, *, seed: int) -> Iterable[Weights]:
+    """Blocks (R, rows) of how often each row is drawn; a function of the units, `n` and the seed alone.
+
+    The last ones are kept where they are not too many: the metrics and models of one task ask for the same again.
+    """
+    if n * units.size > _KEPT:
+        return _drawn_weights(units, n, seed)
+    return _kept_weights(units.tobytes(), n, seed)
+
+
+@lru_cache(maxsize=1)
+def _kept_weights(units: bytes, n: int, seed: int) -> tuple[Weights, ...]:
+    return tuple(_drawn_weights(np.frombuffer(units, np.int64), n, seed))
+
+
+def _drawn_weights(units: NDArray[np.int64], n: int, seed: int) -> Iterator[Weights]:
     number = int(units.max()) + 1
     rng = np.random.default_rng([seed, 0])
     block = max(1, _BLOCK // max(number, units.size))
