@@ -115,7 +115,7 @@ def test_a_full_disk_and_a_read_only_store_say_what_to_do(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(pl.DataFrame, "write_parquet", refuse)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
     with pytest.raises(StoreError, match=words):
         store.put(result(1), PREDICTIONS)
     assert store.addresses() == {job(0).address}

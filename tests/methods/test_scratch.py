@@ -47,7 +47,7 @@ def test_learns_a_planted_motif_and_keeps_what_it_did() -> None:
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
     assert accuracy(fit.predictor, task.load("test")) > 0.85
     assert fit.details["stopped_on"] == "held-out training rows"
-    assert fit.details["trained_on"] + fit.details["stopped_on_rows"] == fit.details["rows"] == 800
+    assert fit.details["trained_on"] + fit.details["stopped_on_rows"] == fit.details["train_rows"] == 800
     assert fit.details["cost"]["units"] > 0
 
 

@@ -149,12 +149,12 @@ def test_layers_of_one_network_do_not_mix(checkpoint: Callable[[str], Path], tmp
     assert np.abs(last.embed(SEQUENCES) - first.embed(SEQUENCES)).max() > 1e-3
 
 
-def test_an_unwritable_cache_is_an_error_not_a_wrong_result(counting: Counting, tmp_path: Path) -> None:
+def test_an_unwritable_cache_costs_time_and_nothing_else(counting: Counting, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         (tmp_path / "file").touch()
         folder = tmp_path / "file"
     else:
         folder = tmp_path / "locked"
         folder.mkdir(mode=0o500)
-    with pytest.raises(OSError, match=r"."):
-        CachedEmbeddings(model(counting), folder).embed(SEQUENCES)
+    uncached = model(counting)
+    np.testing.assert_array_equal(CachedEmbeddings(uncached, folder).embed(SEQUENCES), uncached.embed(SEQUENCES))

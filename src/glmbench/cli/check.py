@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,6 +35,8 @@ def command(
         found += [{"task": name, **finding.model_dump(mode="json")} for finding in checked.findings]
         if not as_json:
             _print(name, checked)
+        for split in checked.skipped:
+            print(f"{name}: not checked: {split.split}: {split.reason}", file=sys.stderr)
     if as_json:
         print_json(found)
 
@@ -44,15 +47,17 @@ def _print(name: str, checked: CheckResult) -> None:
 
     print(f"{name}: {len(checked.findings)} checks")
     print_table(
-        ("kind", "a", "b", "count", "of", "share"),
-        ((f.kind, f.a, f.b, f"{f.count:,}", f"{f.of:,}", f"{f.count / f.of:.1%}") for f in checked.findings if f.count),
+        ("kind", "a", "b", "count", "of", "share", ""),
+        (
+            (f.kind, f.a, f.b, f"{f.count:,}", f"{f.of:,}", f"{f.count / f.of:.1%}", f.detail.get("strongest"))
+            for f in checked.findings
+            if f.count
+        ),
         right=("count", "of", "share"),
     )
     rules = {f.kind: f.rule for f in checked.findings}
     clean = [kind for kind in rules if not any(f.count for f in checked.findings if f.kind == kind)]
     if clean:
         print(f"nothing found: {', '.join(clean)}")
-    for split in checked.skipped:
-        print(f"not checked: {split.split}: {split.reason}")
     for kind, rule in rules.items():
         print(f"  {kind}: {rule}")

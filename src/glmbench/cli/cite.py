@@ -15,10 +15,10 @@ def command(
 ) -> None:
     """Print BibTeX of tasks, suites, or glmbench itself, each entry once."""
     from glmbench.cli.printing import print_json
-    from glmbench.report.citation import GLMBENCH
+    from glmbench.report.citation import GLMBENCH, unique_entries
     from glmbench.suites import suite
     from glmbench.tasks.registry import find
 
     entries = [suite.load(name).citation if name in suite.names() else find(name).citation for name in names or ()]
-    unique = list(dict.fromkeys(entry.strip() for entry in (*entries, GLMBENCH) if entry.strip()))
+    unique = unique_entries([*entries, GLMBENCH])
     print_json(unique) if as_json else print("\n\n".join(unique))

@@ -9,7 +9,7 @@ import typer
 from glmbench.cli.options import STORE, AsJson, Budgets, StoreFolder, Tasks
 
 if TYPE_CHECKING:
-    from glmbench.evaluation.compare import Overall, Standing
+    from glmbench.evaluation.compare import Comparison, Overall, Standing
 
 
 def command(
@@ -55,7 +55,8 @@ def _records(standings: list[Standing], means: list[Overall]) -> list[dict[str, 
             "task": c.cell.task, "budget": c.cell.budget, "protocol": c.cell.protocol, "metric": c.metric,
             "a": c.a.key.model, "b": c.b.key.model, "method_a": c.a.key.method, "method_b": c.b.key.method,
             "estimate": c.difference.estimate, "low": c.difference.low, "high": c.difference.high,
-            "p": c.difference.p, "q": c.q, "fits": list(c.difference.fits), "units": c.difference.units,
+            "p": c.difference.p, "q": c.q,
+            "unknown_seeds": c.unknown_seeds, "fits": list(c.difference.fits), "units": c.difference.units,
         }
         for s in standings for c in s.comparisons
     ]  # fmt: skip
@@ -67,6 +68,13 @@ def _records(standings: list[Standing], means: list[Overall]) -> list[dict[str, 
         }
         for m in means
     ]  # fmt: skip
+
+
+def _remark(compared: Comparison) -> str:
+    words = ["" if compared.q < 0.05 else "not decided"]
+    if compared.unknown_seeds:
+        words.append("one seed: its spread is unknown and p too small")
+    return "; ".join(filter(None, words))
 
 
 def _print(standings: list[Standing], means: list[Overall], *, every_pair: bool) -> None:
@@ -96,7 +104,7 @@ def _print(standings: list[Standing], means: list[Overall], *, every_pair: bool)
                     (
                         names[c.a.key], names[c.b.key],
                         with_interval(c.difference.estimate, c.difference.low, c.difference.high),
-                        f"{c.difference.p:.4f}", f"{c.q:.4f}", "" if c.q < 0.05 else "not decided",
+                        f"{c.difference.p:.4f}", f"{c.q:.4f}", _remark(c),
                     )
                     for c in standing.comparisons
                 ),

@@ -25,7 +25,9 @@ def command(
     rows = [row for row in _rows(what) if pattern.lower() in str(row["name"]).lower()]
     if as_json:
         print_json(rows)
-    elif rows:
+    elif not rows:
+        print(f"no {what.removesuffix('s')} has {pattern!r} in its name")
+    else:
         print_table(list(rows[0]), ([_cell(value) for value in row.values()] for row in rows), right=("bp", "classes"))
 
 

@@ -22,10 +22,16 @@ def command(
 ) -> None:
     """Write one self-contained HTML page from the results of a store. Needs no model, no data and no network."""
     from glmbench.cli.printing import print_json
+    from glmbench.errors import UsageError
     from glmbench.evaluation.store import Store
     from glmbench.report.collect import collect
     from glmbench.report.page import build
+    from glmbench.suites.suite import load
 
+    for name in suites or ():
+        load(name)  # an unknown suite is said now, not shown as an empty page
+    if not store.is_dir():
+        raise UsageError(f"no store at {store}; `glmbench run --store {store} …` makes one")
     data = collect(Store(store), suites=tuple(suites or ()), title=title)
     page = build(data, out)
     if as_json:

@@ -118,7 +118,8 @@ def _print(outcomes: list[Outcome], store: Path) -> None:
             jobs = sum(models.values())
             print(f"{word}: {task} × {', '.join(models)} ({jobs} job{'s' if jobs > 1 else ''}): {reason}")
     made = sum(not outcome.found for outcome in outcomes)
-    print(f"{len(outcomes)} jobs, {len(outcomes) - made} found finished; results in {store}")
+    all_of_them = f"{len(outcomes)} job{'s' if len(outcomes) != 1 else ''}"
+    print(f"{all_of_them}, {len(outcomes) - made} found finished; results in {store}")
     print(f"next: glmbench report --store {store}")
 
 

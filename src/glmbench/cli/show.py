@@ -9,6 +9,8 @@ import typer
 from glmbench.cli.options import AsJson, Mirror, Offline
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from glmbench.suites.suite import Suite
     from glmbench.tasks.task import Task
 
@@ -74,6 +76,15 @@ def _print_task(task: Task) -> None:
         print(f"\n{card.citation.strip()}")
 
 
+def _labels(task: Task, labels: pl.Series) -> str:
+    """Rows of each class, or the range of a measurement."""
+    if task.card.kind == "regression":
+        values = sorted(map(float, labels))
+        return f"{values[0]:.3g} to {values[-1]:.3g}, median {values[len(values) // 2]:.3g}"
+    counts = labels.value_counts().sort("label")
+    return ", ".join(f"{label}: {n:,}" for label, n in counts.iter_rows()) if counts.height <= 40 else ""
+
+
 def _print_rows(task: Task) -> None:
     """Rows of each split by class, as loaded; what is absent says how to get it."""
     from glmbench.cli.printing import print_table
@@ -87,10 +98,8 @@ def _print_rows(task: Task) -> None:
         except MissingData:
             rows.append((split, None, f"absent; `glmbench get {task.card.name}`"))
             continue
-        counts = loaded["label"].value_counts().sort("label")
-        by_class = ", ".join(f"{label}: {n:,}" for label, n in counts.iter_rows()) if counts.height <= 40 else ""
-        rows.append((split, f"{loaded.height:,}", by_class))
-    print_table(("split", "rows", "by class"), rows, right=("rows",))
+        rows.append((split, f"{loaded.height:,}", _labels(task, loaded["label"])))
+    print_table(("split", "rows", "labels"), rows, right=("rows",))
     if isinstance(task, DerivedTask):
         removed = ", ".join(f"{n:,} from {split}" for split, n in task.removed().items() if n)
         print(f"\nremoved from version 1: {removed or 'nothing'}")

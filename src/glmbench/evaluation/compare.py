@@ -11,6 +11,7 @@ import numpy as np
 from glmbench.errors import UsageError
 from glmbench.evaluation.plan import REFERENCE
 from glmbench.evaluation.summary import SEED, Arm, Cell, cells
+from glmbench.methods.registry import stochastic
 from glmbench.metrics.comparison import (
     Difference,
     benjamini_hochberg,
@@ -32,6 +33,8 @@ class Comparison:
     a: Arm
     b: Arm
     difference: Difference
+    unknown_seeds: bool
+    """Whether a side is one fit of a method that depends on its seed: then p is too small, by how much nobody knows."""
     q: float
     """p after Benjamini–Hochberg over every pair of every cell of the same call."""
 
@@ -70,7 +73,8 @@ def _standing(
     for ((i, j), pair), q_value in zip(pairs.items(), q, strict=False):
         estimates[i, j], estimates[j, i] = pair.estimate, -pair.estimate
         corrected[i, j] = corrected[j, i] = q_value
-        comparisons.append(Comparison(cell, metric, ranked[i], ranked[j], pair, q_value))
+        one_seed = any(len(arm.results) == 1 and stochastic(arm.key.method) for arm in (ranked[i], ranked[j]))
+        comparisons.append(Comparison(cell, metric, ranked[i], ranked[j], pair, one_seed, q_value))
     ranks = rank_intervals(estimates, corrected, alpha=ALPHA)
     return Standing(cell, metric, tuple(ranked), tuple(ranks), tuple(comparisons))
 

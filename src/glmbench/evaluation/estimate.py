@@ -7,7 +7,7 @@ of thousands of rows exceed. Read the figures as orders of magnitude.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -19,6 +19,7 @@ from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import REFERENCE, Plan
 from glmbench.evaluation.store import Store
 from glmbench.models.model import Embeds
+from glmbench.models.reporting import NotesInput
 from glmbench.tasks.budget import Budget, training_rows
 from glmbench.tasks.task import Task
 
@@ -70,7 +71,10 @@ def _line(jobs: Sequence[Job], plan: Plan, store: Store, objects: Objects, probe
         bases = int(sequences.str.len_bytes().sum()) * len(left)
         tokens = _tokens(first, objects, sequences, bases)
         disk = len(left) * test.height * BYTES_PER_SCORE * max(2, len(task.card.classes)) / 1e6
-        seconds = _seconds(first, task, rows, test.height, objects) * len(left) if probe and left else 0.0
+        if not left:
+            seconds = 0.0
+        elif probe:
+            seconds = _seconds(first, task, rows, test.height, objects) * len(left)
     return Estimate(
         first.task, first.model, first.method, first.budget,
         len(jobs), len(jobs) - len(left), rows, bases, tokens, seconds, disk, reason,
@@ -79,11 +83,12 @@ def _line(jobs: Sequence[Job], plan: Plan, store: Store, objects: Objects, probe
 
 def _tokens(job: Job, objects: Objects, sequences: pl.Series, bases: int) -> int | None:
     """Tokens of the bases, from a sample; None for models without a tokenizer."""
-    count: Callable[[Sequence[str]], int] | None = getattr(objects.model(job.model), "count_tokens", None)
-    if count is None:
+    model = objects.model(job.model)
+    if not isinstance(model, NotesInput):
         return None
     sample = sequences.sample(min(PROBE_ROWS, len(sequences)), seed=0).to_list()
-    return round(count(sample) / max(1, sum(map(len, sample))) * bases)
+    per_base = model.notes(sample).get("tokens", 0) / max(1, sum(map(len, sample)))
+    return round(per_base * bases) or None
 
 
 def _seconds(job: Job, task: Task, train_rows: int, test_rows: int, objects: Objects) -> float:

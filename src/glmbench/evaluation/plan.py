@@ -86,9 +86,8 @@ def _asked(request: Request) -> Iterator[tuple[Suite, str, str]]:
         protocol = request.protocol or suite.default_protocol
         if protocol not in suite.tasks:
             raise UsageError(f"suite {name} has no protocol {protocol!r}; it has: {', '.join(suite.protocols)}")
-        for task in suite.tasks[protocol]:
-            if not request.tasks or any(task.partition("@")[0] == t.partition("@")[0] for t in request.tasks):
-                yield suite, protocol, task
+        for task in suite.tasks[protocol] if not request.tasks else _chosen(request.tasks, suite, protocol):
+            yield suite, protocol, task
     if not request.suites:
         for task in request.tasks:
             suite = suites.suite_of(task)
@@ -98,6 +97,16 @@ def _asked(request: Request) -> Iterator[tuple[Suite, str, str]]:
                     f"suite {suite.name} has no protocol {protocol!r}; it has: {', '.join(suite.protocols)}"
                 )
             yield suite, protocol, task
+
+
+def _chosen(wanted: tuple[str, ...], suite: Suite, protocol: str) -> Iterator[str]:
+    """Tasks of a suite that were named: in the version that was named, else in the protocol's."""
+    listed = {task.partition("@")[0]: task for task in suite.tasks[protocol]}
+    for task in wanted:
+        name = task.partition("@")[0]
+        if name not in listed:
+            raise UsageError(f"suite {suite.name} has no task {name!r}; it has: {', '.join(listed)}")
+        yield task if "@" in task else listed[name]
 
 
 def _question(request: Request, suite: Suite, protocol: str, reference: str, objects: Objects) -> _Question:
@@ -144,6 +153,9 @@ def _jobs(
                     budget=str(budget),
                 ),
             )
+            mismatch = _mismatch(model, method)
+            if mismatch and reference not in request.models:
+                continue  # a control that the method cannot use; nobody asked for it by name
             seeds, impossible = _seeds(task, budget, method, request.seeds or suite.seeds, available=missing is None)
             for seed in seeds:
                 job = Job(
@@ -155,7 +167,7 @@ def _jobs(
                     seed=seed,
                     **question.common,
                 )
-                yield job, missing or impossible or broken or _mismatch(model, method)
+                yield job, missing or impossible or broken or mismatch
 
 
 def _models(request: Request, suite: Suite) -> tuple[str, ...]:

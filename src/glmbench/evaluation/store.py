@@ -11,6 +11,7 @@ The folders are the truth. A reader never sees half a result (see `storage.atomi
 from __future__ import annotations
 
 import errno
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -82,7 +83,7 @@ class Store:
                     f"{old} holds no result.json: something else wrote it; delete that folder and run again"
                 )
             with atomic_folder(self._results / result.job.address) as folder:
-                predictions.write_parquet(folder / "predictions.parquet")
+                (folder / "predictions.parquet").write_bytes(_parquet(predictions))
                 (folder / "result.json").write_text(_json(result), encoding="utf-8")
             (self._attempts / f"{result.job.address}.json").unlink(missing_ok=True)
 
@@ -123,7 +124,7 @@ class Store:
         rows = {"address": fresh, "result": [_json(self.get(address)) for address in fresh]}
         index = pl.concat([known, pl.DataFrame(rows, schema=_INDEX)]).sort("address")
         with suppress(OSError), atomic_path(self.folder / "index.parquet") as temporary:
-            index.write_parquet(temporary)  # a read-only store is still readable, only slower
+            temporary.write_bytes(_parquet(index))  # a read-only store is still readable, only slower
         return index
 
     def _cached_index(self) -> pl.DataFrame:
@@ -143,19 +144,26 @@ class Store:
     def _writing(self) -> Iterator[None]:
         try:
             yield
+        except TimeoutError:  # a lock that another process holds
+            raise
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreError(
                     f"the disk of {self.folder} is full; what is finished stays. Free room, then run the same again"
                 ) from error
-            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-                raise StoreError(
-                    f"cannot write to {self.folder} ({error.strerror}); choose another folder with --store"
-                ) from error
-            raise
+            raise StoreError(
+                f"cannot write to {self.folder} ({error.strerror or error}); choose another folder with --store"
+            ) from error
 
 
 _INDEX = pl.Schema({"address": pl.String, "result": pl.String})
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    """A frame as parquet in memory: written to the disk by Python, so that a full one is an `OSError` and says so."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
 
 
 def _json(result: Result) -> str:

@@ -39,6 +39,6 @@ def held_out_rows(rows: pl.DataFrame, share: float, seed: int, *, stratify: bool
     groups = rows.group_by("group", maintain_order=True).agg(size=pl.len(), stratum=stratum)
     shuffled = groups[np.random.default_rng([seed, 71]).permutation(groups.height).tolist()]
     before = pl.col("size").cum_sum().over("stratum") - pl.col("size")
-    alone = pl.len().over("stratum") == 1
-    chosen = shuffled.filter(~alone & (before < share * pl.col("size").sum().over("stratum")))
+    not_last = pl.int_range(pl.len()).over("stratum") < pl.len().over("stratum") - 1  # one group stays in train
+    chosen = shuffled.filter(not_last & (before < share * pl.col("size").sum().over("stratum")))
     return rows["group"].is_in(chosen["group"].implode())

@@ -13,6 +13,11 @@ METHODS = {
 }
 
 
+def stochastic(name: str) -> bool:
+    """Whether a method's result depends on its seed."""
+    return make(name, {}).stochastic
+
+
 def make(name: str, recipe: dict[str, Any]) -> Method:
     """The method of a name with a recipe, its defaults filled in.
 

@@ -145,7 +145,7 @@ class Scratch:
         record = self._train(module, collate, target, optimiser, train_rows, dev_rows, seed)
         predictor = TrainedNetwork(model.card, module, collate, target, self._recipe)
         details = {
-            "rows": rows.height,
+            "train_rows": rows.height,
             "trained_on": train_rows.height,
             "bases": int(train_rows["sequence"].str.len_bytes().sum()),
             "stopped_on": held_out,

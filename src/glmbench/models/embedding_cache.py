@@ -10,6 +10,7 @@ in common.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import cast
@@ -27,7 +28,7 @@ from glmbench.storage.hashing import sha256_bytes, sha256_json
 SHARD = 2_048
 """Sequences in a shard: what a killed run may lose."""
 
-SLOW_SCHEMES = ("hf", "random", "callable")
+SLOW_SCHEMES = ("hf", "random")
 
 _KEY = 16
 _VECTORS, _KEYS = ".vectors.npy", ".keys.npy"
@@ -107,9 +108,10 @@ class CachedEmbeddings:
         shard_keys = keys[at]
         raw = shard_keys.view(np.uint8).reshape(-1, _KEY)
         name = sha256_bytes(raw.tobytes())
-        for suffix, array in ((_VECTORS, vectors), (_KEYS, raw)):
-            with atomic_path(self._folder / f"{name}{suffix}") as temporary, temporary.open("wb") as file:
-                np.save(file, array)
+        with suppress(OSError):  # a full or read-only cache costs time later, not the job now
+            for suffix, array in ((_VECTORS, vectors), (_KEYS, raw)):
+                with atomic_path(self._folder / f"{name}{suffix}") as temporary, temporary.open("wb") as file:
+                    np.save(file, array)
         return shard_keys, vectors
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from glmbench.report.boards import Row, boards, budget_key, natural_key
+from glmbench.report.citation import unique_entries
 from glmbench.report.data import ReportData, Score
 
 _COLUMNS = (
@@ -131,12 +131,9 @@ def _protocols(scores: Sequence[Score], data: ReportData) -> list[str]:
 def citations(data: ReportData) -> list[str]:
     """BibTeX entries of the report and of the tasks that were scored, each once, in the order they first occur."""
     scored = {score.task for score in data.scores}
-    texts = [*data.citations, *(task.citation for task in data.tasks if task.name in scored or not scored)]
-    seen: dict[str, str] = {}
-    for entry in (part.strip() for text in texts for part in re.split(r"\n(?=\s*@)", text.strip()) if part.strip()):
-        key = re.match(r"@\w+\s*\{\s*([^,\s]+)", entry)
-        seen.setdefault(key[1].lower() if key else " ".join(entry.split()), entry)
-    return list(seen.values())
+    return unique_entries(
+        [*data.citations, *(task.citation for task in data.tasks if task.name in scored or not scored)]
+    )
 
 
 def to_csv(data: ReportData) -> str:

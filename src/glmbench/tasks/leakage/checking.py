@@ -25,8 +25,8 @@ _NEAR_RULE = (
 )
 _CONFLICT_RULE = "same sequence, other label"
 _COMPOSITION_RULE = (
-    "{strongest} alone tells label {label} from the rest with AUROC {auroc:.3f}, the most of {properties}; count and "
-    "of are pairs of a row inside and a row outside that class, count those in order"
+    f"of {', '.join(PROPERTIES)}, the one that alone tells a class from the rest best (see `detail`); of all pairs "
+    "of a row inside and a row outside that class, count are in order: count / of is its AUROC, and a half is no bias"
 )
 
 
@@ -96,11 +96,6 @@ def _compositions(splits: dict[str, pl.DataFrame]) -> Iterator[Finding]:
             b=name,
             count=bias.ordered,
             of=bias.pairs,
-            rule=_COMPOSITION_RULE.format(
-                strongest=bias.strongest,
-                label=bias.label,
-                auroc=bias.ordered / bias.pairs,
-                properties=", ".join(PROPERTIES),
-            ),
+            rule=_COMPOSITION_RULE,
             detail={"strongest": bias.strongest, "label": bias.label, **aurocs},
         )
