@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from sklearn.base import BaseEstimator
 
+LARGEST_HESSIAN = 2000
+"""Unknowns up to which Newton's method is the faster solver."""
+
 SPARSE_BELOW = 0.25
 """Share of non-zero features below which dense features are solved as sparse ones: same numbers, fewer products."""
 
@@ -45,6 +48,8 @@ class ProbeRecipe:
     folds: int = 5
     max_iter: int = 2000
     tolerance: float = 1e-4
+    version: Literal[1] = 1
+    """Of this code: grows whenever the same settings would give other numbers, so that results get a new address."""
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> ProbeRecipe:
@@ -104,8 +109,10 @@ class Probe:
         penalty = recipe.penalty
         if penalty is None:
             penalty, details["inner_cv"] = _choose_penalty(features, labels, _groups(rows), recipe)
-        estimator = LogisticRegression(C=penalty, max_iter=recipe.max_iter, tol=recipe.tolerance)
-        details |= {"penalty": penalty, **_converge(estimator, features, labels)}
+        estimator = LogisticRegression(
+            C=penalty, max_iter=recipe.max_iter, tol=recipe.tolerance, solver=_solver(features, labels)
+        )
+        details |= {"penalty": penalty, "solver": estimator.solver, **_converge(estimator, features, labels)}
         predictor = LinearPredictor(model, scaling, estimator, classes)
         return Fit(predictor, details)
 
@@ -236,7 +243,9 @@ def _choose_penalty(
     for fold, (train, held_out) in enumerate(splitter.split(features, labels, groups)):
         if len(np.unique(labels[train])) < len(present):
             continue
-        estimator = LogisticRegression(max_iter=recipe.max_iter, tol=recipe.tolerance, warm_start=True)
+        estimator = LogisticRegression(
+            max_iter=recipe.max_iter, tol=recipe.tolerance, solver=_solver(features, labels), warm_start=True
+        )
         for place, C in enumerate(recipe.grid):
             estimator.set_params(C=C)
             _converge(estimator, features[train], labels[train])
@@ -251,6 +260,17 @@ def _choose_penalty(
         return middle, {"note": "the groups leave no inner fold with every class: middle of the grid taken"}
     best = int(np.argmin(tried))
     return recipe.grid[best], {"folds": folds, "grouped": groups is not None, "log_loss": float(tried[best])}
+
+
+def _solver(features: NDArray[np.float64] | csr_matrix, labels: NDArray[np.int64]) -> str:
+    """Newton steps where features are dense and their Hessian is small, else L-BFGS: the same optimum.
+
+    On 32,378 × 128 embeddings Newton took 0.4 s, L-BFGS 2 s (C = 0.001) and 10 s (C = 1).
+    """
+    from scipy.sparse import issparse
+
+    unknowns = features.shape[1] * max(1, len(np.unique(labels)) - 1)
+    return "newton-cholesky" if not issparse(features) and unknowns <= LARGEST_HESSIAN else "lbfgs"
 
 
 def _converge(estimator: BaseEstimator, features: Any, labels: Any) -> dict[str, Any]:

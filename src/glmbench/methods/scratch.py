@@ -56,6 +56,8 @@ class ScratchRecipe:
     reverse_complement: bool = False
     """Train on either strand at random and average the predictions of both."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    version: Literal[1] = 1
+    """Of this code: grows whenever the same settings would give other numbers, so that results get a new address."""
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> ScratchRecipe:
