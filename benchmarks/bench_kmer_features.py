@@ -18,23 +18,18 @@ def measure() -> Measurement:
     rng = np.random.default_rng(SEED)
     model = fit_markov(rng.integers(0, 4, size=2_000, dtype=np.uint8), 3)
     sequences = [decode(codes) for codes in sample_markov(model, SEQUENCES, LENGTH, rng)]
-    vectorizer = CountVectorizer(analyzer="char", ngram_range=(K, K), lowercase=False)
+    vectorizer = CountVectorizer(analyzer="char", ngram_range=(K, K), lowercase=False, vocabulary=kmer_names(K))
 
     def ours() -> NDArray[np.uint16]:
         return kmer_counts(encode_batch(sequences), K, dtype=np.uint16)
 
-    counted = vectorizer.fit_transform(sequences)
-    names = kmer_names(K)
-    seen = [names.index(name) for name in vectorizer.get_feature_names_out()]
-    table = ours()
-    assert np.array_equal(counted.toarray(), table[:, seen])
-    assert counted.sum() == table.sum()
+    assert np.array_equal(vectorizer.transform(sequences).toarray(), ours())
     return race(
         "kmer_features",
         ours,
-        lambda: vectorizer.fit_transform(sequences),
+        lambda: vectorizer.transform(sequences),
         amount=SEQUENCES,
         unit="sequences/s",
-        what_is_theirs='sklearn CountVectorizer(analyzer="char", ngram_range=(6, 6), lowercase=False).fit_transform',
+        what_is_theirs='sklearn CountVectorizer(analyzer="char", ngram_range=(6, 6), vocabulary=all 4,096).transform',
         note=f"{SEQUENCES} sequences of {LENGTH} bp; ours encodes the strings too and gives a dense uint16 table",
     )

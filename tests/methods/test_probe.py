@@ -70,6 +70,29 @@ def test_regression_is_ridge_and_learns_gc() -> None:
     assert np.corrcoef(values[:, 0], rows["label"])[0, 1] > 0.999
 
 
+@pytest.mark.parametrize(("groups", "folds"), [(3, 3), (2, 2)])
+def test_fewer_groups_than_folds_make_fewer_folds(groups: int, folds: int) -> None:
+    rows = gc_rows(60, seed=8).with_columns(group=pl.format("chr{}", pl.int_range(pl.len()) // 2 % groups))
+    fit = Probe().fit(load("kmer:2"), FrameTask({"train": rows}), budget=FULL, seed=0)
+    assert fit.details["inner_cv"]["folds"] == folds
+
+
+def test_one_group_only_is_no_fold_and_it_says_so() -> None:
+    rows = gc_rows(20, seed=8).with_columns(group=pl.lit("chr1"))
+    fit = Probe().fit(load("kmer:2"), FrameTask({"train": rows}), budget=FULL, seed=0)
+    assert "one group" in fit.details["inner_cv"]["note"]
+
+
+def test_a_fold_without_every_class_is_left_out_of_the_mean() -> None:
+    # class 1 lies in one group only: the fold that holds it out cannot be fitted, the others can
+    rows = gc_rows(80, seed=9).with_columns(
+        group=pl.when(pl.col("label") == 1).then(pl.lit("x")).otherwise(pl.col("id"))
+    )
+    fit = Probe().fit(load("kmer:2"), FrameTask({"train": rows}), budget=FULL, seed=0)
+    assert 0 < fit.details["inner_cv"]["folds"] < 5
+    assert np.isfinite(fit.details["inner_cv"]["log_loss"])
+
+
 def test_two_rows_of_a_class_are_too_few_for_a_fold_and_it_says_so() -> None:
     rows = gc_rows(2, seed=6)
     fit = Probe().fit(load("kmer:1"), FrameTask({"train": rows}), budget=FULL, seed=0)

@@ -36,19 +36,20 @@ class Aggregated:
 def aggregate(declared: Aggregate, found: Iterable[Arm]) -> list[Aggregated]:
     """The aggregate of every model, method, budget and protocol that has at least one of its tasks.
 
-    Version 1 of each task counts. Intervals: replicates of each task, independent of each other's, averaged.
+    Its tasks are all of one version. Intervals: replicates of each task, independent of each other's, averaged.
     """
     grouped: dict[tuple[str, ...], dict[str, Arm]] = defaultdict(dict)
     for arm in found:
         name, _, version = arm.key.cell.task.partition("@")
-        if name in declared.tasks and version == "1" and arm.key.method != REFERENCE:
-            key = (arm.key.model, arm.key.fingerprint, arm.key.method, arm.key.cell.budget, arm.key.cell.protocol)
+        if name in declared.tasks and arm.key.method != REFERENCE:
+            cell = arm.key.cell
+            key = (arm.key.model, arm.key.fingerprint, arm.key.method, cell.budget, cell.protocol, version)
             grouped[key][name] = arm
     return [_aggregated(declared, key, members) for key, members in sorted(grouped.items())]
 
 
 def _aggregated(declared: Aggregate, key: tuple[str, ...], members: dict[str, Arm]) -> Aggregated:
-    model, _, method, budget, protocol = key
+    model, _, method, budget, protocol, _ = key
     card = next(iter(members.values())).card
     value = low = high = None
     if len(members) == len(declared.tasks):

@@ -233,10 +233,12 @@ def _choose_penalty(
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     smallest = int(np.unique(labels, return_counts=True)[1].min())
-    folds = min(recipe.folds, smallest)
+    folds = min(recipe.folds, smallest if groups is None else min(smallest, len(np.unique(groups))))
     if folds < 2:
-        middle = recipe.grid[len(recipe.grid) // 2]
-        return middle, {"note": f"a class has {smallest} row: no inner cross-validation, middle of the grid taken"}
+        few = f"a class has {smallest} row" if smallest < 2 else "all rows are of one group"
+        return recipe.grid[len(recipe.grid) // 2], {
+            "note": f"{few}: no inner cross-validation, middle of the grid taken"
+        }
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(folds, shuffle=True, random_state=0)
     present = np.unique(labels)
     losses = np.full((folds, len(recipe.grid)), np.nan)
@@ -254,12 +256,13 @@ def _choose_penalty(
             )
             if place >= 2 and losses[fold, place] > 1.5 * np.nanmin(losses[fold]):
                 break  # the loss only grows from here, and these are the slow fits
-    tried = np.nan_to_num(losses, nan=np.inf).mean(axis=0)
-    if np.isinf(tried).all():
+    fitted = losses[~np.isnan(losses).all(axis=1)]  # folds whose training part holds every class
+    if not len(fitted):
         middle = recipe.grid[len(recipe.grid) // 2]
         return middle, {"note": "the groups leave no inner fold with every class: middle of the grid taken"}
+    tried = np.nan_to_num(fitted, nan=np.inf).mean(axis=0)
     best = int(np.argmin(tried))
-    return recipe.grid[best], {"folds": folds, "grouped": groups is not None, "log_loss": float(tried[best])}
+    return recipe.grid[best], {"folds": len(fitted), "grouped": groups is not None, "log_loss": float(tried[best])}
 
 
 def _solver(features: NDArray[np.float64] | csr_matrix, labels: NDArray[np.int64]) -> str:
