@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glmbench.evaluation.objects import Objects
-    from glmbench.evaluation.plan import Request, plan
+    from glmbench.evaluation.plan import plan
+    from glmbench.evaluation.request import Request
     from glmbench.evaluation.run import run
     from glmbench.evaluation.store import Store
     from glmbench.evaluation.summary import arms
@@ -24,7 +25,7 @@ __all__ = ["Access", "Objects", "Request", "Store", "arms", "from_callable", "lo
 _HOME = {
     "Access": "storage.fetch:Access",
     "Objects": "evaluation.objects:Objects",
-    "Request": "evaluation.plan:Request",
+    "Request": "evaluation.request:Request",
     "Store": "evaluation.store:Store",
     "arms": "evaluation.summary:arms",
     "from_callable": "models.callable:from_callable",

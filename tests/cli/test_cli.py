@@ -119,12 +119,23 @@ def test_absent_data_are_a_skip_and_no_failure(tmp_path: Path) -> None:
     assert "glmbench get gue/EMP/H3" in line["reason"]
 
 
-def test_a_failed_job_exits_with_1(tmp_path: Path) -> None:
+def test_a_failed_job_exits_with_1_and_the_others_are_done(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "config.json").write_text('{"model_type": "bert", "hidden_size": "x"}')
+    table, store = str(write_table(tmp_path / "mine")), str(tmp_path / "s")
+    done = glmbench("run", "-t", table, "-m", f"hf:{checkpoint}", "-m", "kmer:3", "--no-controls", "--store", store)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "FAILED" in done.stdout
+    assert "kmer:3" in done.stdout
+
+
+def test_a_table_that_cannot_be_read_is_named_with_its_row(tmp_path: Path) -> None:
     folder = write_table(tmp_path / "mine")
     rows = (folder / "train.csv").read_text().splitlines()
-    store = str(tmp_path / "s")
     (folder / "train.csv").write_text("\n".join([*rows, "ACGTACGT,"]))  # a label is missing
-    done = glmbench("run", "-t", str(folder), "-m", "kmer:3", "--no-controls", "--store", store)
+    done = glmbench("run", "-t", str(folder), "-m", "kmer:3", "--no-controls", "--store", str(tmp_path / "s"))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "train.csv" in done.stderr

@@ -7,7 +7,8 @@ import pytest
 from frame_task import write_table
 from glmbench.errors import UsageError
 from glmbench.evaluation.objects import Objects
-from glmbench.evaluation.plan import Request, plan
+from glmbench.evaluation.plan import plan
+from glmbench.evaluation.request import Request
 from glmbench.storage.fetch import Access
 
 
@@ -52,7 +53,7 @@ def test_methods_follow_from_what_a_model_can_do(objects: Objects, table: str) -
     found = plan(Request(tasks=(table,), budgets=("full",)), objects).jobs
     assert {(job.model, job.method) for job in found} == {("kmer:6", "probe"), ("onehot-cnn", "scratch")}
     forced = plan(Request(models=("onehot-cnn",), tasks=(table,), methods=("probe",), controls=False), objects)
-    assert [forced.unavailable[job.address] for job in forced.jobs] == [
+    assert [forced.troubles[job.address].reason for job in forced.jobs] == [
         "onehot-cnn cannot be used by method probe, which needs a model that embeds"
     ]
 
@@ -70,12 +71,12 @@ def test_a_retrained_table_or_recipe_is_a_new_address(objects: Objects, tmp_path
 def test_absent_data_are_planned_as_skips_with_the_command_that_gets_them(objects: Objects) -> None:
     made = plan(Request(models=("kmer:2",), tasks=("gue/EMP/H3",), controls=False), objects)
     assert len(made.jobs) == 1
-    assert "glmbench get gue/EMP/H3" in made.unavailable[made.jobs[0].address]
+    assert "glmbench get gue/EMP/H3" in made.troubles[made.jobs[0].address].reason
 
 
 def test_an_impossible_budget_is_a_skip_that_lists_the_possible_ones(objects: Objects, table: str) -> None:
     made = plan(Request(models=("kmer:2",), tasks=("genemask/prom-core",), budgets=("20000",), controls=False), objects)
-    assert len(made.unavailable) == 1
+    assert len(made.troubles) == 1
 
 
 def test_protocols_come_from_the_suite(objects: Objects) -> None:
@@ -108,3 +109,40 @@ def test_what_cannot_be_understood_is_a_usage_error(objects: Objects, request_: 
 def test_a_simulated_task_brings_its_reference(objects: Objects) -> None:
     made = plan(Request(models=("kmer:2",), tasks=("sim/promoter",), budgets=("full",), controls=False), objects)
     assert [job.model for job in made.jobs] == ["reference:bayes-optimal", "kmer:2"]
+
+
+def test_a_task_without_version_is_asked_in_the_version_of_the_protocol(objects: Objects) -> None:
+    def versions(**fields: object) -> set[str]:
+        request = Request(**{"models": ("kmer:2",), "budgets": ("10",), "controls": False, **fields})  # type: ignore[arg-type]
+        return {job.task for job in plan(request, objects).jobs}
+
+    assert versions(tasks=("genemask/prom-core",)) == {"genemask/prom-core@2"}
+    assert versions(tasks=("genemask/prom-core@1",)) == {"genemask/prom-core@1"}
+    assert versions(tasks=("genemask/prom-core",), protocol="released") == {"genemask/prom-core@1"}
+    assert versions(tasks=("gue/tf/0",)) == {"gue/tf/0@1"}
+    assert versions(tasks=("gue/tf/0",), protocol="corrected") == {"gue/tf/0@2"}
+    assert versions(suites=("gue",), tasks=("gue/tf/0@2",)) == {"gue/tf/0@2"}
+
+
+def test_of_several_suites_each_takes_the_tasks_it_lists(objects: Objects) -> None:
+    request = Request(models=("kmer:2",), suites=("sim", "gue"), tasks=("sim/promoter",), controls=False)
+    assert {job.task for job in plan(request, objects).jobs} == {"sim/promoter@1"}
+    with pytest.raises(UsageError, match="no task 'genemask/prom-core' in sim, gue"):
+        plan(Request(suites=("sim", "gue"), tasks=("genemask/prom-core",)), objects)
+
+
+def test_precision_is_of_methods_that_train(objects: Objects, table: str) -> None:
+    def of(precision: str | None) -> dict[str, tuple[str, str]]:
+        request = Request(tasks=(table,), budgets=("full",), seeds=1, precision=precision)  # type: ignore[arg-type]
+        return {job.model: (job.precision, job.address) for job in plan(request, objects).jobs}
+
+    plain, half = of(None), of("bf16")
+    assert plain["kmer:6"] == half["kmer:6"]  # nothing to do again
+    assert (plain["onehot-cnn"][0], half["onehot-cnn"][0]) == ("fp32", "bf16")
+    assert plain["onehot-cnn"][1] != half["onehot-cnn"][1]
+
+
+def test_two_tables_of_one_name_are_refused(objects: Objects, tmp_path: Path) -> None:
+    both = tuple(str(write_table(tmp_path / folder / "data", seed=seed)) for seed, folder in enumerate("ab"))
+    with pytest.raises(UsageError, match="rename"):
+        plan(Request(models=("kmer:2",), tasks=both), objects)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from sklearn.metrics import matthews_corrcoef
 from frame_task import write_table
 from glmbench.evaluation.job import Result
 from glmbench.evaluation.objects import Objects
-from glmbench.evaluation.plan import Request, plan
+from glmbench.evaluation.plan import plan
+from glmbench.evaluation.request import Request
 from glmbench.evaluation.run import Outcome, run
 from glmbench.evaluation.store import Store
 from glmbench.models.callable import from_callable
@@ -104,6 +106,35 @@ def test_a_broken_model_fails_by_name_and_the_rest_goes_on(
     assert [o.result.status for o in again] == ["ok"]
 
 
+def test_broken_data_and_broken_models_fail_and_the_rest_goes_on(
+    objects: Objects, tmp_path: Path, shared_data: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    broken = tmp_path / "mirror" / "gue"
+    broken.mkdir(parents=True)
+    whole = (shared_data / "gue" / "GUE.zip").read_bytes()
+    (broken / "GUE.zip").write_bytes(whole[: len(whole) // 2])
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "config.json").write_text('{"model_type": "bert", "hidden_size": "x"}')
+    mirrored = Objects(Access(cache=tmp_path / "cache", mirror=str(tmp_path / "mirror"), offline=True))
+    outcomes = run_all(
+        store,
+        mirrored,
+        models=(f"hf:{checkpoint}", "kmer:1"),
+        tasks=("gue/mouse/2", str(write_table(tmp_path / "t"))),
+    )
+    statuses = {(o.result.job.task, o.result.job.model.partition(":")[0]): o.result.status for o in outcomes}
+    assert statuses == {
+        ("gue/mouse/2@1", "hf"): "failed",
+        ("gue/mouse/2@1", "kmer"): "failed",
+        ("t@1", "hf"): "failed",
+        ("t@1", "kmer"): "ok",
+    }
+    reasons = [attempt.reason or "" for attempt in store.attempts()]
+    assert any("GUE.zip" in reason for reason in reasons)
+
+
 def test_a_model_changed_in_place_gets_a_new_address(objects: Objects, tmp_path: Path) -> None:
     store, table = Store(tmp_path / "store"), str(write_table(tmp_path / "t"))
     for version in ("1", "2"):
@@ -179,9 +210,13 @@ def test_kill_at_any_moment_loses_nothing_and_repeats_nothing(tmp_path: Path) ->
 def test_two_runs_over_one_store_share_the_work(tmp_path: Path) -> None:
     table, store = write_table(tmp_path / "t"), Store(tmp_path / "store")
     both = [spawn(table, store.folder, "kmer:1", "kmer:2") for _ in range(2)]
+    found = 0
     for process in both:
-        _, err = process.communicate()
+        out, err = process.communicate()
         assert process.returncode == 0, err.decode()
-    assert len(store.addresses()) == 2 * 2 * 4
+        found += int(re.search(r"(\d+) found finished", out.decode())[1])  # type: ignore[index]
+    jobs = 2 * 2 * 4
+    assert len(store.addresses()) == jobs
+    assert found == jobs  # what one made the other found: nothing was done twice
     assert list(store.attempts()) == []
     assert not list((store.folder / "results").glob(".tmp-*"))

@@ -12,7 +12,7 @@ from glmbench.evaluation.aggregate import aggregate, task_weights
 from glmbench.evaluation.compare import compare, overall, select
 from glmbench.evaluation.job import Cost, Job, Result
 from glmbench.evaluation.store import Store
-from glmbench.evaluation.summary import arms, labels
+from glmbench.evaluation.summary import arms, labels, overcome
 from glmbench.models.model import ModelCard
 from glmbench.suites.suite import Aggregate
 
@@ -27,6 +27,8 @@ def add(
     skill: float,
     seed: int = 0,
     fingerprint: str = "f" * 8,
+    method: str = "probe",
+    created: str = "2026-01-01",
 ) -> None:
     """A finished fit whose predictions are right with a chance that grows with `skill`."""
     rng = np.random.default_rng([int.from_bytes(model.encode(), "little"), seed])
@@ -36,7 +38,7 @@ def add(
     ids = [str(i) for i in range(ROWS)]
     predictions = pl.DataFrame({"id": ids, "group": ids, "label": labels, "score_0": 1 - score, "score_1": score})
     job = Job(
-        task=task, data="d", model=model, fingerprint=fingerprint, method="probe", recipe={}, budget="full", seed=seed
+        task=task, data="d", model=model, fingerprint=fingerprint, method=method, recipe={}, budget="full", seed=seed
     )
     accuracy = float(right.mean())
     name, _, version = task.partition("@")
@@ -48,6 +50,7 @@ def add(
             model_card=ModelCard(reference=model, name=model, fingerprint=fingerprint),
             metrics={"accuracy": accuracy},
             ci={"accuracy": (accuracy - 0.05, accuracy + 0.05)},
+            created=created,
             cost=Cost(wall_s=1, cpu_s=2, fit_s=0.5, predict_s=0.5, peak_memory_mb=100),
         ),
         predictions,
@@ -72,8 +75,8 @@ def test_trial_runs_are_left_out(tmp_path: Path) -> None:
     trial = next(store.results())
     limited = trial.model_copy(update={"job": trial.job.model_copy(update={"limit": 10})})
     store.put(limited, store.predictions(trial.job.address))
-    assert len(arms(store)) == 1
-    assert len(arms(store, limited=True)[0].results) == 2
+    (arm,) = arms(store)
+    assert len(arm.results) == 1
 
 
 def test_a_model_retrained_in_place_is_told_apart_by_its_fingerprint(tmp_path: Path) -> None:
@@ -148,3 +151,59 @@ def test_an_aggregate_is_given_only_when_it_is_complete(tmp_path: Path) -> None:
     assert complete.low is not None
     assert complete.high is not None
     assert complete.low < complete.value < complete.high
+
+
+def test_of_several_answers_the_newest_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for task in ("a@1", "b@1", "c@1"):
+        add(store, task=task, skill=0.2, fingerprint="old" * 3, created="2026-01-01")
+    for task in ("a@1", "b@1", "c@1"):
+        add(store, task=task, skill=0.9, fingerprint="new" * 3, created="2026-02-01")
+    (mean,) = aggregate(DECLARED, arms(store))
+    newer = {arm.key.cell.task: arm.mean("accuracy") for arm in arms(store) if arm.key.fingerprint == "new" * 3}
+    assert mean.value == pytest.approx((newer["a@1"] + newer["b@1"]) / 4 + newer["c@1"] / 2)
+
+
+def test_overall_keeps_methods_apart_whatever_the_order(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for task in ("a@1", "b@1"):
+        add(store, task=task, model="x", skill=0.6)
+        add(store, task=task, model="y", skill=0.2)
+    add(store, task="a@1", model="x", skill=0.9, method="scratch")
+    found = arms(store)
+    forward = overall([select(found, "x"), select(found, "y")])
+    backward = overall([select(found, "y"), select(found, "x")])
+    assert [one.methods for one in forward] == [("probe", "probe")]  # one task by scratch makes no mean
+    assert forward[0].tasks == backward[0].tasks == ("a@1", "b@1")
+    assert forward[0].difference.estimate == pytest.approx(-backward[0].difference.estimate)
+
+
+def test_fits_are_paired_by_seed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for seed in (0, 1, 2):
+        add(store, model="x", skill=0.6, seed=seed)
+    for seed in (0, 2, 3):
+        add(store, model="y", skill=0.2, seed=seed)
+    (standing,) = compare(arms(store))
+    (pair,) = standing.comparisons
+    assert pair.difference.fits == (2, 2)
+    common = {a.key.model: np.mean([a.values("accuracy")[a.seeds.index(seed)] for seed in (0, 2)]) for a in arms(store)}
+    assert abs(pair.difference.estimate) == pytest.approx(common["x"] - common["y"])
+
+
+def test_single_fits_are_marked(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, model="x", skill=0.6, method="scratch")
+    add(store, model="y", skill=0.2)
+    (standing,) = compare(arms(store))
+    assert "one seed" in standing.comparisons[0].caveat
+
+
+def test_an_attempt_that_was_answered_since_is_overcome(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, skill=0.5, fingerprint="mended")
+    done = next(store.results())
+    failed = done.model_copy(update={"status": "failed", "job": done.job.model_copy(update={"fingerprint": "broken"})})
+    assert overcome(failed, [done])
+    other = failed.model_copy(update={"job": failed.job.model_copy(update={"seed": 7})})
+    assert not overcome(other, [done])

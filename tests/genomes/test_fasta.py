@@ -70,11 +70,22 @@ def test_any_line_lengths_give_the_letters_in_order(tmp_path_factory, lines, lin
     assert contig.description == ">b"
 
 
+def test_mixed_line_ends_lose_no_letter(tmp_path):
+    path = tmp_path / "genome.fa"
+    path.write_bytes(b">one\nACG\r\nACGT\nACG\r\n")
+    [contig] = read_contigs(path)
+    assert decode(contig.codes) == "ACGACGTACG"
+
+
 def test_refused_letters_are_named_with_contig_and_position(tmp_path):
     path = tmp_path / "genome.fa"
     path.write_text(">one\nACGT\nAC-T\nAC\n")
     with pytest.raises(DataError, match=r"contig one: letter '-' at position 6 \(0-based\)"):
         list(read_contigs(path))
+    for last in ("A-", "A-\n", "A-\r\n", "A-\nA"):
+        path.write_text(f">one\nACGT\nACGT\n{last}")
+        with pytest.raises(DataError, match="contig one: letter '-' at position 9 "):
+            list(read_contigs(path))
     path.write_text(">one\nACGT\nAcGT\n")
     with pytest.raises(DataError, match="contig one: letter 'c' at position 5"):
         list(read_contigs(path, AlphabetPolicy(lower_case="refuse")))

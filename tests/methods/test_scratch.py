@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from frame_task import CARD, FrameTask, gc_rows
 from glmbench.errors import Unsupported, UsageError
-from glmbench.methods.scratch import Scratch
+from glmbench.methods import registry, scratch
+from glmbench.methods.scratch import Scratch, TrainedNetwork
 from glmbench.models.model import Predicts
 from glmbench.models.onehot_cnn import OneHotCNNModel
 from glmbench.models.registry import load
 from glmbench.sequences.encoding import reverse_complement
 from glmbench.tasks.budget import Budget
+from glmbench.training import checkpoint as training_checkpoint
+from glmbench.training import loop
+from glmbench.training.batches import Batch
 
 FULL = Budget()
 QUICK = {"epochs": 10, "batch_size": 64, "lr": 0.003}
@@ -130,3 +143,135 @@ def test_the_resolved_recipe_holds_every_setting() -> None:
 def test_a_model_without_weights_cannot_be_trained() -> None:
     with pytest.raises(Unsupported, match="kmer:3 cannot be trained"):
         Scratch().fit(load("kmer:3"), FrameTask({"train": gc_rows(20, seed=0)}), budget=FULL, seed=0)
+
+
+def test_module_and_every_batch_go_to_the_preferred_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU here: the device is another object than the default one, and must be asked for everywhere."""
+    chosen = torch.device("cpu", 0)
+    monkeypatch.setattr("glmbench.training.device.preferred_device", lambda: chosen)
+    modules: list[object] = []
+    batches: list[int] = []
+    module_to, batch_to = torch.nn.Module.to, Batch.to
+    monkeypatch.setattr(
+        torch.nn.Module, "to", lambda self, *a, **options: modules.extend(a) or module_to(self, *a, **options)
+    )
+    monkeypatch.setattr(Batch, "to", lambda self, device: batches.append(self.size) or batch_to(self, device))
+    task = FrameTask({"train": motif_rows(100, seed=0), "dev": motif_rows(50, seed=1)})
+    Scratch({"max_steps": 2, "batch_size": 25}).fit(OneHotCNNModel(), task, budget=FULL, seed=0)
+    assert chosen in modules
+    assert batches == [25, 25, 25, 25], "two batches to learn from, two to stop on"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_is_used_for_training_and_prediction() -> None:
+    task = FrameTask({"train": motif_rows(400, seed=0), "dev": motif_rows(50, seed=1)})
+    sequences = motif_rows(20, seed=5)["sequence"].to_list()
+    on_gpu = Scratch({"max_steps": 5}).fit(OneHotCNNModel(), task, budget=FULL, seed=0).predictor
+    assert isinstance(on_gpu, TrainedNetwork)
+    assert next(on_gpu.module.parameters()).is_cuda
+    assert np.isfinite(on_gpu.predict(sequences)).all()
+
+
+LONG = {"epochs": 3, "min_steps": 1, "batch_size": 16}
+ROWS = 320
+
+
+def long_task() -> FrameTask:
+    return FrameTask({"train": gc_rows(ROWS, seed=0), "dev": gc_rows(40, seed=1, split="dev")})
+
+
+KILLED = """
+    import itertools, os, signal, sys
+    from pathlib import Path
+    import torch
+    from frame_task import FrameTask, gc_rows
+    from glmbench.methods import scratch
+    from glmbench.models.onehot_cnn import OneHotCNNModel, OneHotCollate
+    from glmbench.tasks.budget import FULL
+    from glmbench.training import loop
+
+    torch.set_num_threads(int(sys.argv[2]))
+    seconds = itertools.count()
+    loop.monotonic = lambda: next(seconds)
+    scratch.CHECKPOINT_SECONDS = 7.0
+    make, made = OneHotCollate.batch, itertools.count()
+
+    def batch(self, encoded, rows):
+        if next(made) == 40:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return make(self, encoded, rows)
+
+    OneHotCollate.batch = batch
+    task = FrameTask({"train": gc_rows(320, seed=0), "dev": gc_rows(40, seed=1, split="dev")})
+    recipe = {"epochs": 3, "min_steps": 1, "batch_size": 16}
+    scratch.Scratch(recipe, Path(sys.argv[1])).fit(OneHotCNNModel(), task, budget=FULL, seed=0)
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a training leaves that is killed between two checkpoints, in its second epoch."""
+    folder = tmp_path_factory.mktemp("killed")
+    call = [sys.executable, "-c", textwrap.dedent(KILLED), str(folder), str(torch.get_num_threads())]
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run(call, check=False, env={**os.environ, "PYTHONPATH": tests})
+    assert done.returncode == -signal.SIGKILL
+    return folder
+
+
+@pytest.fixture
+def left(killed: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(killed, tmp_path / "training")
+
+
+def weights(folder: Path | None, task: FrameTask | None = None) -> tuple[dict[str, torch.Tensor], int]:
+    """Weights after a fit, and how many steps it took itself."""
+    steps: list[int] = []
+    method = registry.make("scratch", LONG, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        step = loop.Meter.step
+        patch.setattr(
+            loop.Meter, "step", lambda self, seconds, units: steps.append(units) or step(self, seconds, units)
+        )
+        predictor = method.fit(OneHotCNNModel(), task or long_task(), budget=FULL, seed=0).predictor
+    assert isinstance(predictor, TrainedNetwork)
+    return predictor.module.state_dict(), len(steps)
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_training_killed_in_the_middle_ends_with_the_same_weights(left: Path) -> None:
+    assert [path.name for path in left.glob("*/step-*")] == ["step-00000035"]
+    expected, all_steps = weights(None)
+    got, own_steps = weights(left)
+    assert (all_steps, own_steps) == (60, 25)
+    assert same(got, expected)
+    assert not list(left.iterdir()), "a finished training leaves nothing"
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.pt"])
+def test_a_truncated_checkpoint_is_started_over(left: Path, name: str) -> None:
+    (file,) = left.glob(f"*/step-*/{name}")
+    file.write_bytes(file.read_bytes()[:1000])
+    got, own_steps = weights(left)
+    assert own_steps == 60
+    assert same(got, weights(None)[0])
+    assert not list(left.iterdir())
+
+
+def test_other_rows_of_the_same_number_do_not_go_on_from_it(left: Path) -> None:
+    other = FrameTask({"train": gc_rows(ROWS, seed=7), "dev": gc_rows(40, seed=1, split="dev")})
+    assert weights(left, other)[1] == 60
+    assert [path.name for path in left.glob("*/step-*")] == ["step-00000035"]
+
+
+def test_short_fits_write_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[object] = []
+    monkeypatch.setattr(training_checkpoint, "save", lambda *arguments: saved.append(arguments))
+    weights(tmp_path / "training")
+    assert scratch.CHECKPOINT_SECONDS >= 30
+    assert not saved
+    assert not (tmp_path / "training").exists()

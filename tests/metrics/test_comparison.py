@@ -16,7 +16,6 @@ from glmbench.metrics.comparison import (
     paired_over_tasks,
     rank_intervals,
     summarised,
-    undecided_groups,
 )
 from glmbench.metrics.resampling import resampled_scores
 
@@ -162,14 +161,12 @@ def ladder(decided):
     return estimates, q
 
 
-def test_ranks_and_groups_by_hand():
+def test_ranks_by_hand():
     estimates, q = ladder([(0, 2), (0, 3), (1, 2), (1, 3), (2, 3)])
     assert rank_intervals(estimates, q) == [(1, 2), (1, 2), (3, 3), (4, 4)]
-    assert undecided_groups(estimates, q) == [[0, 1], [2], [3]]
     # 1 is above 3 only, so nothing is cut between 0 and 3 but the ranks still narrow
     estimates, q = ladder([(0, 3), (1, 3)])
     assert rank_intervals(estimates, q) == [(1, 3), (1, 3), (1, 4), (3, 4)]
-    assert undecided_groups(estimates, q) == [[0, 1, 2, 3]]
 
 
 def test_models_in_any_order_and_untested_pairs():
@@ -178,6 +175,5 @@ def test_models_in_any_order_and_untested_pairs():
     assert rank_intervals(estimates[np.ix_(turned, turned)], q[np.ix_(turned, turned)]) == [
         (3, 3), (1, 1), (4, 4), (2, 2),
     ]  # fmt: skip
-    assert undecided_groups(estimates[np.ix_(turned, turned)], q[np.ix_(turned, turned)]) == [[1], [3], [0], [2]]
     estimates[0, 1] = estimates[1, 0] = np.nan
     assert rank_intervals(estimates, q)[:2] == [(1, 2), (1, 2)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,13 +121,28 @@ def test_a_folder_that_is_not_there_and_a_revision_of_one(bert: Path, monkeypatc
         registry.load("hf:bert@main")
 
 
-def test_an_uncached_hub_model_offline_is_missing_data_with_the_command(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What tried to reach the network, which nothing can."""
+    tried: list[str] = []
+
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        tried.append(str(arguments))
+        raise OSError("there is no network in this test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
+    return tried
+
+
+@pytest.mark.parametrize("scheme", ["hf", "random"])
+def test_an_uncached_hub_model_offline_is_missing_data_with_the_command_and_no_look_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sockets: list[str], scheme: str
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(MissingData, match="hf download some-lab/some-model --revision v1"):
-        registry.load("hf:some-lab/some-model@v1")
+        registry.load(f"{scheme}:some-lab/some-model@v1", offline=True)
+    assert not sockets
 
 
 def cached_snapshot(bert: Path, cache: Path) -> Path:
@@ -137,18 +153,21 @@ def cached_snapshot(bert: Path, cache: Path) -> Path:
     return shutil.copytree(bert, repository / "snapshots" / COMMIT)
 
 
-def test_a_cached_hub_model_is_read_offline(bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+def test_a_cached_hub_model_is_read_offline(
+    bert: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sockets: list[str]
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     snapshot = cached_snapshot(bert, tmp_path / "hub")
     cards = [
-        registry.load(reference).card for reference in ("hf:some-lab/some-model", f"hf:some-lab/some-model@{COMMIT}")
+        registry.load(reference, offline=True).card
+        for reference in ("hf:some-lab/some-model", f"hf:some-lab/some-model@{COMMIT}")
     ]
     assert {card.fingerprint for card in cards} == {registry.load(f"hf:{bert}").card.fingerprint}
     assert {card.name for card in cards} == {"some-model"}
     (snapshot / "model.safetensors").unlink()
     with pytest.raises(MissingData, match=r"no weights.*hf download"):
-        registry.load("hf:some-lab/some-model")
+        registry.load("hf:some-lab/some-model", offline=True)
+    assert not sockets
 
 
 OWN_CODE = """
@@ -195,6 +214,28 @@ def test_own_code_is_part_of_the_fingerprint(own_code: tuple[Path, Path]) -> Non
     with (folder / "own.py").open("a") as code:
         code.write("# changed\n")
     assert checkpoint_module.Checkpoint(folder).content_hash() != before
+
+
+def test_the_code_that_runs_the_files_is_part_of_the_fingerprint(
+    own_code: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The same files may run by stock code without leave, and by their own code with it."""
+    folder, _ = own_code
+    change_config(folder, model_type="bert", auto_map={"AutoModel": "own.OwnModel"})
+    own = (folder / "own.py").read_text().replace("config_class = OwnConfig", "config_class = BertConfig")
+    (folder / "own.py").write_text(own)
+    stock, allowed = (registry.load(f"hf:{folder}", trust_remote_code=allow).card for allow in (False, True))
+    assert stock.fingerprint != allowed.fingerprint
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    assert registry.load(f"hf:{moved}", trust_remote_code=True).card.fingerprint == allowed.fingerprint
+
+    from transformers import BertModel
+
+    class AnotherModel(BertModel):
+        pass
+
+    monkeypatch.setattr("glmbench.models.weights._auto_class", lambda checkpoint, config: AnotherModel)
+    assert registry.load(f"hf:{folder}").card.fingerprint != stock.fingerprint
 
 
 @pytest.mark.parametrize("revision", ["", "@main", "@0123456"])

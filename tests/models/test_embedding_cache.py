@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -85,6 +86,70 @@ def test_a_broken_shard_is_computed_again(counting: Counting, tmp_path: Path, da
         np.save(target, np.zeros((rows + 1, 4), dtype=np.float32))
     np.testing.assert_array_equal(CachedEmbeddings(model(counting), tmp_path).embed(SEQUENCES), EXPECTED)
     assert len(counting.asked) == rows
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ESTALE, errno.EIO])
+def test_a_shard_that_cannot_be_read_now_is_kept_and_computed_again(
+    counting: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    CachedEmbeddings(model(counting), tmp_path).embed(SEQUENCES)
+    before = sorted(path.name for path in tmp_path.rglob("*.npy"))
+    counting.asked.clear()
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", fail)
+        np.testing.assert_array_equal(CachedEmbeddings(model(counting), tmp_path).embed(SEQUENCES), EXPECTED)
+    assert sorted(counting.asked) == sorted(SEQUENCES)
+    assert sorted(path.name for path in tmp_path.rglob("*.npy")) == before
+    counting.asked.clear()
+    np.testing.assert_array_equal(CachedEmbeddings(model(counting), tmp_path).embed(SEQUENCES), EXPECTED)
+    assert not counting.asked
+
+
+FEW_FILES = """
+    import resource, sys
+    from pathlib import Path
+    from glmbench.models import embedding_cache
+    from glmbench.models.callable import CallableModel
+    from glmbench.models.model import ModelCard
+
+    def counts(sequences):
+        asked.extend(sequences)
+        return [[sequence.count(base) for base in "ACGT"] for sequence in sequences]
+
+    asked = []
+    embedding_cache.SHARD = 1
+    model = CallableModel(counts, ModelCard(reference="callable:counting@1", name="counting", fingerprint="same"))
+    cached = embedding_cache.CachedEmbeddings(model, Path(sys.argv[1]))
+    sequences = ["A" * count + "CG" for count in range(60)]
+    first = cached.embed(sequences)
+    assert len(asked) == 60
+    resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+    again = cached.embed(sequences)
+    assert (again == first).all()
+    print(len(asked), len(list(Path(sys.argv[1]).rglob("*.keys.npy"))))
+"""
+
+
+def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
+    call = [sys.executable, "-c", textwrap.dedent(FEW_FILES), str(tmp_path)]
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["60", "60"], "every shard was read, and none removed"
+
+
+def test_only_shards_that_are_wanted_are_loaded(
+    counting: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = CachedEmbeddings(model(counting), tmp_path)
+    cached.embed(SEQUENCES)
+    loaded: list[str] = []
+    load = np.load
+    monkeypatch.setattr(np, "load", lambda path, **options: loaded.append(str(path)) or load(path, **options))
+    np.testing.assert_array_equal(cached.embed(SEQUENCES[:2]), EXPECTED[:2])
+    assert sum(".vectors." in path for path in loaded) == 1
 
 
 def test_vectors_without_keys_are_not_read(counting: Counting, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from glmbench.errors import DataError, Unsupported, UsageError
 from glmbench.models import huggingface, registry
 from glmbench.models.huggingface import HuggingFaceModel
 from glmbench.models.model import Embeds
+from glmbench.training import precision
 
 KINDS = ["bert", "esm", "gpt2", "mistral", "t5"]
 Checkpoints = Callable[[str], Path]
@@ -94,6 +95,16 @@ def test_cls_is_the_last_token_of_a_causal_model(checkpoint: Checkpoints, kind: 
     np.testing.assert_allclose(features, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("kind", "place"), [("bert", 0), ("gpt2", -1)])
+def test_cls_of_the_embedding_layer_is_the_same_token_as_of_the_last(
+    checkpoint: Checkpoints, kind: str, place: int
+) -> None:
+    """At layer 0 no token has seen another yet, in an encoder either."""
+    features = load(checkpoint(kind), "?layer=0&pool=cls").embed(["ACGTAC", "GGT"])
+    expected = [states_one_by_one(checkpoint(kind), sequence, 0)[0][place] for sequence in ("ACGTAC", "GGT")]
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+
+
 def test_cls_of_an_encoder_without_such_a_token_is_unsupported(checkpoint: Checkpoints) -> None:
     with pytest.raises(Unsupported, match="pool=mean"):
         load(checkpoint("t5"), "?pool=cls")
@@ -104,11 +115,69 @@ def test_lower_case_is_read_as_upper_case(checkpoint: Checkpoints) -> None:
     np.testing.assert_allclose(model.embed(["acgtt"]), model.embed(["ACGTT"]), atol=1e-6)
 
 
-def test_bf16_is_near_fp32_and_returns_float32(checkpoint: Checkpoints, sequences: list[str]) -> None:
+def test_bf16_is_near_fp32_and_returns_float32(
+    checkpoint: Checkpoints, sequences: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset({"avx512_bf16"}))
     exact = load(checkpoint("bert")).embed(sequences)
     rough = load(checkpoint("bert"), "?precision=bf16").embed(sequences)
     assert rough.dtype == np.float32
     assert 0 < np.abs(rough - exact).max() < 0.1
+
+
+def test_bf16_that_would_be_emulated_is_unsupported(checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "fast_bf16", lambda device: False)
+    with pytest.raises(Unsupported, match="use fp32"):
+        load(checkpoint("bert"), "?precision=bf16")
+
+
+def test_matrix_products_use_the_setting_of_the_training_room(
+    checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from transformers import BertModel
+
+    monkeypatch.setattr(precision, "resolve", lambda wanted, device: precision.Precision("fp32", "medium"))
+    seen: list[str] = []
+    forward = BertModel.forward
+
+    def spy(self: BertModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
+        seen.append(torch.get_float32_matmul_precision())
+        return forward(self, input_ids=input_ids, attention_mask=attention_mask)
+
+    monkeypatch.setattr(BertModel, "forward", spy)
+    load(checkpoint("bert")).embed(["ACGT"])
+    assert seen == ["medium"]
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "mistral"])
+def test_a_decoder_keeps_no_keys_and_values(
+    checkpoint: Checkpoints, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from transformers import DynamicCache
+
+    kept: list[int] = []
+    update = DynamicCache.update
+
+    def spy(self: DynamicCache, keys: torch.Tensor, *arguments: object, **options: object) -> object:
+        kept.append(keys.numel())
+        return update(self, keys, *arguments, **options)
+
+    monkeypatch.setattr(DynamicCache, "update", spy)
+    assert load(checkpoint(kind)).embed(["ACGTAC"]).shape == (1, 32)
+    assert not kept
+
+
+def test_the_network_is_on_the_device_of_the_training_room(
+    checkpoint: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr("glmbench.training.device.preferred_device", lambda: torch.device("meta"))
+    network = load(checkpoint("bert"))._network
+    assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
 
 
 def test_a_long_sequence_is_refused_with_what_to_do(checkpoint: Checkpoints) -> None:

@@ -39,7 +39,7 @@ def test_unknown_scheme_names_the_near_one_and_examples() -> None:
         registry.load("kmre:5")
 
 
-def load_plugin(reference: ModelReference, *, trust_remote_code: bool = False) -> KmerModel:
+def load_plugin(reference: ModelReference, *, trust_remote_code: bool = False, offline: bool = False) -> KmerModel:
     return KmerModel((int(reference.locator),))
 
 

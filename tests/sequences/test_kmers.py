@@ -1,3 +1,4 @@
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -121,6 +122,29 @@ def test_positional_kmers_sum_to_counts(sequences, k):
     batch = encode_batch(sequences)
     features = positional_kmers(batch, k, width=45).toarray()
     assert np.array_equal(features.reshape(len(sequences), -1, 4**k).sum(axis=1), kmer_counts(batch, k))
+
+
+def test_positional_equals_its_definition_at_any_position():
+    batch = encode_batch(["ACNGTT", "", "T", "NNNN", "GGTAC"])
+    dense = np.zeros((5, 5 * 16))
+    for row, sequence in enumerate(["ACNGTT", "", "T", "NNNN", "GGTAC"]):
+        for position in range(len(sequence) - 1):
+            if "N" not in sequence[position : position + 2]:
+                dense[row, position * 16 + kmer_names(2).index(sequence[position : position + 2])] = 1
+    features = positional_kmers(batch, 2)
+    assert np.array_equal(features.toarray(), dense)
+    assert features.has_canonical_format
+
+
+def test_positional_memory_is_that_of_the_result():
+    codes = np.random.default_rng(0).integers(0, 4, size=(500, 999), dtype=np.uint8)
+    positional_kmers(codes[:2], 3)
+    tracemalloc.start()
+    features = positional_kmers(codes, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    result = features.data.nbytes + features.indices.nbytes + features.indptr.nbytes
+    assert peak < 1.3 * result
 
 
 def test_positional_width_is_that_of_training():

@@ -1,5 +1,6 @@
 import hashlib
 import http.server
+import io
 import os
 import socket
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 from glmbench.errors import DataError, GlmbenchError, MissingData, UsageError
 from glmbench.storage import fetch as fetching
+from glmbench.storage import places
 from glmbench.storage.fetch import Access, SourceFile, cached_path, content_id, fetch
 from glmbench.storage.hashing import git_blob_file, sha256_bytes
 
@@ -299,10 +301,122 @@ def test_a_full_disk_says_so_and_installs_nothing(tmp_path: Path, cache: Path, m
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fetching.shutil, "copyfileobj", full)
-    with pytest.raises(GlmbenchError, match="No space left on device"):
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(GlmbenchError, match=r"cannot write .*No space left on device"):
         fetch(SourceFile(path="set/train.csv", sha256=SHA), Access(cache, folder_mirror(tmp_path)))
     assert data_files(cache) == []
+
+
+class FailingStream(io.BytesIO):
+    """A file that opens and breaks when it is read, as on a disk or a network share that fails."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise OSError(5, "Input/output error")
+
+
+def test_a_mirror_that_cannot_be_read_is_not_called_a_full_disk(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = Access(cache, folder_mirror(tmp_path))
+    plain = Path.open
+
+    def open_failing(path: Path, mode: str = "r", **named: object) -> object:
+        return FailingStream() if path == tmp_path / "mirror" / "set" / "train.csv" else plain(path, mode, **named)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", open_failing)
+    with pytest.raises(MissingData, match=r"train\.csv: cannot be read: Input/output error") as raised:
+        fetch(SourceFile(path="set/train.csv"), access)
+    assert "free some space" not in str(raised.value)
+    assert data_files(cache) == []
+
+
+def test_an_archive_that_cannot_be_read_says_so(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "mirror" / "all.zip").mkdir(parents=True)
+    file = SourceFile(path="set/train.csv", archive="all.zip", member="train.csv")
+    with pytest.raises(MissingData, match=r"all\.zip:train\.csv: Is a directory"):
+        fetch(file, Access(cache, str(tmp_path / "mirror")))
+
+
+PORTAL = b"\xef\xbb\xbf\n <!DOCTYPE HTML>\n<html><body>Please log in</body></html>"
+
+
+@pytest.mark.parametrize("page", [PORTAL, b"<HTML>please log in</HTML>"])
+def test_a_web_page_in_place_of_a_file_is_not_installed(site: Site, tmp_path: Path, cache: Path, page: bytes) -> None:
+    file = SourceFile(path="set/train.csv", urls=(site.put("train.csv", page),))
+    for access in (Access(cache), Access(cache, folder_mirror(tmp_path, content=page))):
+        with pytest.raises(MissingData, match="a web page instead of the file"):
+            fetch(file, access)
+        assert data_files(cache) == []
+    site.put("train.csv", CONTENT)
+    assert fetch(file, Access(cache)).read_bytes() == CONTENT
+
+
+def test_a_file_of_another_size_than_the_card_says_is_refused(site: Site, cache: Path) -> None:
+    file = SourceFile(path="set/train.csv", bytes=len(CONTENT), urls=(site.put("train.csv", CONTENT[:-3]),))
+    with pytest.raises(DataError, match="it has 19 bytes, want 22"):
+        fetch(file, Access(cache))
+    assert data_files(cache) == []
+    site.put("train.csv", CONTENT)
+    fetch(file, Access(cache)).write_bytes(CONTENT + b"x")
+    with pytest.raises(DataError, match="it has 23 bytes, want 22"):
+        fetch(file, Access(cache))
+
+
+@pytest.mark.parametrize("stale", [{"dev.csv": b"old"}, {"train.csv": b"old"}], ids=["absent", "changed"])
+def test_a_stale_archive_is_downloaded_again(
+    site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch, stale: dict[str, bytes]
+) -> None:
+    access = Access(cache, site.url)
+    file = SourceFile(path="set/train.csv", sha256=SHA, archive="all.zip", member="train.csv")
+    zip_of(site.folder / "all.zip", {"other.csv": CONTENT, **stale})
+    fetch(SourceFile(path="set/other.csv", sha256=SHA, archive="all.zip", member="other.csv"), access)
+    with pytest.raises((MissingData, DataError)):
+        fetch(file, access)
+    zip_of(site.folder / "all.zip", {"train.csv": CONTENT})
+    monkeypatch.setattr(places, "_downloaded", {})  # another process, or a while later
+    assert fetch(file, access).read_bytes() == CONTENT
+
+
+def test_an_archive_that_lacks_many_members_is_not_downloaded_for_each(site: Site, cache: Path) -> None:
+    zip_of(site.folder / "all.zip", {"other.csv": CONTENT})
+    for member in ("a.csv", "b.csv", "c.csv"):
+        with pytest.raises(MissingData, match="no such member"):
+            fetch(SourceFile(path=f"set/{member}", archive="all.zip", member=member), Access(cache, site.url))
+    assert site.asked.count("/all.zip") == 1
+
+
+def test_a_new_download_that_fails_keeps_the_archive(site: Site, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zip_of(site.folder / "all.zip", {"a.csv": CONTENT, "b.csv": CONTENT})
+    access = Access(cache, site.url)
+    fetch(SourceFile(path="set/a.csv", archive="all.zip", member="a.csv"), access)
+    (site.folder / "all.zip").unlink()
+    monkeypatch.setattr(places, "_downloaded", {})
+    with pytest.raises(MissingData, match="404"):
+        fetch(SourceFile(path="set/c.csv", archive="all.zip", member="c.csv"), access)
+    b = SourceFile(path="set/b.csv", archive="all.zip", member="b.csv")
+    assert fetch(b, access).read_bytes() == CONTENT
+
+
+def test_a_card_of_ones_own_neither_gets_nor_plants_the_files_of_others(
+    site: Site, tmp_path: Path, cache: Path
+) -> None:
+    mine, other, packaged = (SourceFile(path="set/a.csv", urls=(site.put(name, name.encode()),)) for name in "mop")
+    one, two = (Access(cache, own_card=tmp_path / name) for name in ("one.toml", "two.toml"))
+    asked = [(mine, one), (other, one), (mine, two), (packaged, Access(cache))]
+    assert [fetch(file, access).read_bytes() for file, access in asked] == [b"m", b"o", b"m", b"p"]
+    paths = [cached_path(file, access) for file, access in asked]
+    assert len(set(paths)) == 4
+    assert paths[-1] == cache / "data" / "set" / "a.csv"
+    assert all(path.is_relative_to(cache / "data" / "own") for path in paths[:-1])
+    assert [content_id(file, access) for file, access in asked] == [sha256_bytes(c) for c in (b"m", b"o", b"m", b"p")]
+
+
+def test_own_cards_share_a_file_whose_checksum_they_know(tmp_path: Path, cache: Path) -> None:
+    access = Access(cache, folder_mirror(tmp_path), own_card=tmp_path / "one.toml")
+    file = SourceFile(path="set/train.csv", sha256=SHA)
+    path = fetch(file, access)
+    assert path.is_relative_to(cache / "data" / "own")
+    assert cached_path(file, Access(cache, own_card=tmp_path / "two.toml")) == path
 
 
 def test_fetchers_at_once_download_once(site: Site, cache: Path) -> None:

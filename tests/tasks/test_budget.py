@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glmbench.errors import Unsupported, UsageError
+from glmbench.errors import MissingData, Unsupported, UsageError
 from glmbench.storage.fetch import Access
 from glmbench.tasks.budget import FULL, Budget, draws, training_rows
 from glmbench.tasks.card import TaskCard
@@ -47,7 +47,29 @@ def test_budgets_are_read(text: str, budget: Budget) -> None:
     assert Budget.parse(text) == budget
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "1.0", "1.5", "0.0", "nan", "inf", "ten", "²", "10%", "Full"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0",
+        "-1",
+        "1.0",
+        "1.5",
+        "0.0",
+        "nan",
+        "inf",
+        "ten",
+        "²",
+        "10%",
+        "Full",
+        "١٠",
+        "٠.٥",
+        "0.0_1",
+        " 0.5",
+        "0.5\n",
+        "1e",
+    ],
+)
 def test_what_is_no_budget_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="budget"):
         Budget.parse(text)
@@ -137,6 +159,43 @@ def test_a_regression_counts_examples() -> None:
     assert training_rows(task, Budget(fraction=0.001), 0).height == 1
     with pytest.raises(Unsupported, match="wants 41 rows"):
         training_rows(task, Budget(per_class=41), 0)
+
+
+class Absent(Frames):
+    """A task of which some files are not here."""
+
+    absent: tuple[str, ...] = ()
+
+    def load(self, split: str, *, context: int | None = None) -> pl.DataFrame:
+        if split in self.absent:
+            raise MissingData(f"{split} is missing; get it with glmbench get a/b")
+        return super().load(split, context=context)
+
+
+@pytest.mark.parametrize("budget", [FULL, Budget(fraction=0.5), Budget(per_class=20)])
+def test_rows_do_not_depend_on_which_files_are_here(budget: Budget) -> None:
+    task = Absent(train_10=[0, 1] * 10, train_50=[0, 1] * 50, train=[0, 1] * 100)
+    whole = training_rows(task, budget, 0)
+    task.absent = ("train",)
+    with pytest.raises(MissingData) as raised:
+        training_rows(task, budget, 0)
+    for part in ("glmbench get a/b", f"Budget {budget} takes its rows from train", "set of their own: 10, 50"):
+        assert part in str(raised.value)
+    task.absent = ("train-50",)
+    assert training_rows(task, budget, 0).equals(whole)
+
+
+def test_an_absent_set_of_the_source_names_the_others() -> None:
+    task = Absent(train_10=[0, 1] * 10, train_50=[0, 1] * 50)
+    task.absent = ("train-10",)
+    for asked in (lambda: draws(task, Budget(per_class=10)), lambda: training_rows(task, Budget(per_class=10), 0)):
+        with pytest.raises(MissingData, match=r"set of their own: 50$"):
+            asked()
+
+
+def test_a_split_that_only_looks_like_a_set_is_none() -> None:
+    task = Frames(train=[0, 1] * 30, **{"train_²": [0, 1]})
+    assert draws(task, Budget(per_class=2)) is None
 
 
 @pytest.mark.parametrize("budget", [FULL, Budget(fraction=0.5), Budget(per_class=20)])

@@ -10,6 +10,7 @@ from glmbench.storage.fetch import Access
 from glmbench.tasks.card import TaskCard
 from glmbench.tasks.registry import cards, find
 from glmbench.tasks.table import TableTask
+from glmbench.tasks.task import LetterCounts
 
 PUBLISHED = tuple(card for card in cards() if card.files)
 
@@ -153,8 +154,7 @@ def test_the_files_in_the_mirror_are_what_the_card_says(shared_data: Path, tmp_p
         assert examples["label"].value_counts().sort("label").rows() == list(enumerate(counts))
         assert examples["sequence"].str.len_bytes().unique().to_list() == [task.card.length]
         assert examples["id"].n_unique() == examples.height
-        reading = task.reading(split)
-        assert (reading.lower_case, reading.ambiguous) == (0, 0)
+        assert task.letters(split) == LetterCounts(rows=examples.height)
     assert len(task.data_hash()) == 64
 
 

@@ -25,6 +25,7 @@ from glmbench.tasks.leakage import (
     reverse_complement_duplicates,
 )
 from glmbench.tasks.registry import open_task
+from glmbench.tasks.task import LetterCounts
 
 A, C, G, T = "ACACACAC", "CTCTTCTC", "GGTAGGTA", "TAGTCGTT"
 """Four 8-mers that agree at fewer than six offsets."""
@@ -184,6 +185,23 @@ class TestTask:
         assert task.removed() == {"train": 1, "test": 0}
         with pytest.raises(MissingData, match="no file for dev"):
             task.load("dev")
+
+    def test_an_unverified_split_that_comes_later_takes_part_then(self) -> None:
+        base = Base({**self.base._splits, "dev": None})
+        task = derived(base, "deduplicated")
+        assert ids(task, "train") == ["train/1"]
+        base._splits["dev"] = rows("dev", (C, 1), (T, 0))
+        assert ids(task, "dev") == ["dev/0", "dev/1"]
+        assert ids(task, "train") == []
+        assert task.removed() == {"train": 2, "dev": 0, "test": 0}
+
+    def test_what_was_altered_in_the_base_is_passed_on(self) -> None:
+        class Reported(Base):
+            def letters(self, split: str) -> LetterCounts:
+                return LetterCounts(rows=self.load(split).height, uracil=1)
+
+        assert derived(Reported(self.base._splits), "deduplicated").letters("train") == LetterCounts(rows=2, uracil=1)
+        assert derived(self.base, "deduplicated").letters("train") == LetterCounts()
 
     def test_a_verified_split_must_be_here(self) -> None:
         file = {"path": "dev.csv", "split": "dev", "sha256": "0" * 64}

@@ -18,6 +18,7 @@ from glmbench.sequences.encoding import reverse_complement
 from glmbench.storage.fetch import Access
 from glmbench.tasks.card import TaskCard
 from glmbench.tasks.leakage import (
+    KINDS,
     AlignedIdentity,
     CheckResult,
     canonical,
@@ -31,6 +32,7 @@ from glmbench.tasks.leakage import (
     reverse_complement_duplicates,
 )
 from glmbench.tasks.registry import open_task
+from glmbench.tasks.task import LetterCounts
 
 A = "ACCGTTAGGCATTACGGATCCATTGACCAGT"
 B = "TTGACCGATAGCCATAGGATTTACCGGCATA"
@@ -191,9 +193,11 @@ class TestAligned:
         assert found.rows() == [("train/1", "test/0", 29), ("train/2", "test/2", 31)]
         assert parent_child(rows([A]), rows([far, beyond], split="test"), rule=RULE)["b"].to_list() == ["test/0"]
 
-    def test_unknown_bases_equal_nothing(self) -> None:
-        row = "N" * 8 + A[8:]
+    @pytest.mark.parametrize("letter", "NRK")
+    def test_unknown_bases_equal_nothing(self, letter: str) -> None:
+        row = letter * 8 + A[8:]
         assert parent_child(rows([row]), rows([row], split="test"), rule=RULE).is_empty()
+        assert near_duplicates(rows([row]), rows([row[:-1] + "A"], split="test")).is_empty()
 
     @given(st.integers(0, 2**32 - 1))
     @settings(max_examples=15, deadline=None)
@@ -312,6 +316,22 @@ class TestCheck:
         result = check(FramesTask({"train": rows([A, A], [0, 1]), "test": rows([B], split="test")}, kind="regression"))
         kinds = {"exact-duplicate", "reverse-complement-duplicate", "near-duplicate"}
         assert {finding.kind for finding in result.findings} == kinds
+
+    def test_what_the_alphabet_policy_did_is_counted(self) -> None:
+        class Read(FramesTask):
+            def letters(self, split: str) -> LetterCounts:
+                return {
+                    "train": LetterCounts(rows=9, lower_case=4, uracil=2),
+                    "test": LetterCounts(rows=7, ambiguous=1),
+                }[split]
+
+        result = check(Read({"train": rows([A]), "test": rows([B], split="test"), "dev": None}))
+        found = {(f.kind, f.a, f.b): (f.count, f.of) for f in result.findings if f.kind in KINDS[-3:]}
+        assert found == {
+            ("lower-case", "train", "train"): (4, 9), ("uracil", "train", "train"): (2, 9),
+            ("ambiguous", "train", "train"): (0, 9), ("lower-case", "test", "test"): (0, 7),
+            ("uracil", "test", "test"): (0, 7), ("ambiguous", "test", "test"): (1, 7),
+        }  # fmt: skip
 
     def test_a_rule_that_is_none_is_refused(self) -> None:
         task = FramesTask({"test": rows([A])}, leakage={"parent_child": {"identity": 46}})

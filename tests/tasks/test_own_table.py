@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from glmbench.errors import DataError, UsageError
+from glmbench.sequences.encoding import reverse_complement
 from glmbench.tasks.own_table import open_table_path
+from glmbench.tasks.task import LetterCounts
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
@@ -50,7 +52,29 @@ def test_equal_sequences_of_either_strand_stay_together(tmp_path: Path) -> None:
     for split, held in by_split.items():
         reverse = {s.translate(COMPLEMENT)[::-1] for s in held}
         assert all(not reverse & other for name, other in by_split.items() if name != split)
-    assert sum(task.reading(split).lower_case for split in by_split) == 100
+    assert sum(task.letters(split).lower_case for split in by_split) == 100
+
+
+@pytest.mark.parametrize("letters", ["RY", "U", "NUKM"])
+def test_strands_with_rna_and_iupac_letters_stay_together(tmp_path: Path, letters: str) -> None:
+    once = [letters + s for s in sequences(150)]
+    other = [reverse_complement(s) for s in once]
+    if "U" in letters:
+        other = [s.replace("T", "U") for s in other]
+    rows = [f"{s},0" for s in once] + [f"{s},1" for s in other]
+    task = open_table_path(write(tmp_path / "mine.csv", "sequence,label", rows))
+    by_split = {split: set(task.load(split)["sequence"]) for split in task.splits()}
+    assert len(by_split) == 3
+    for split, held in by_split.items():
+        assert {reverse_complement(s) for s in held} == held, split
+
+
+def test_uracil_is_read_as_thymine_and_counted(tmp_path: Path) -> None:
+    rows = ["ACGU,0,train", "acgt,1,train", "UUUU,0,test", "NACR,1,test"]
+    task = open_table_path(write(tmp_path / "mine.csv", "sequence,label,split", rows))
+    assert task.load("train")["sequence"].to_list() == ["ACGT", "ACGT"]
+    assert task.letters("train") == LetterCounts(rows=2, lower_case=1, uracil=1)
+    assert task.letters("test") == LetterCounts(rows=2, uracil=1, ambiguous=1)
 
 
 def test_groups_stay_together_and_are_the_unit(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from glmbench.errors import DataError, MissingData, Unsupported, UsageError
 from glmbench.storage.fetch import Access
 from glmbench.storage.hashing import sha256_bytes
 from glmbench.tasks.card import DataFile, TableFormat, TaskCard
+from glmbench.tasks.registry import find, open_task
 from glmbench.tasks.table import TableTask, central
-from glmbench.tasks.task import EXAMPLE_COLUMNS
+from glmbench.tasks.task import EXAMPLE_COLUMNS, LetterCounts, ReportsLetters
 
 
 def task_of(
@@ -48,8 +49,7 @@ def test_a_table_becomes_examples(tmp_path: Path) -> None:
         ("test/2", "ACRT", 1, "test/2"),
     ]
     assert got.schema["label"] == pl.Int64
-    reading = task.reading("test")
-    assert (reading.lower_case, reading.ambiguous) == (1, 2)
+    assert task.letters("test") == LetterCounts(rows=3, lower_case=1, ambiguous=2)
     assert task.splits() == ("test",)
     assert task.references("test") == {}
     with pytest.raises(UsageError, match="no split 'train'"):
@@ -149,7 +149,7 @@ def test_pairs_are_not_taken_yet(tmp_path: Path, content: str) -> None:
 def test_a_long_row_of_n_is_read_and_counted(tmp_path: Path) -> None:
     task = task_of(tmp_path, f"sequence,label\n{'N' * 1000},0\nACGT,1\n")
     assert task.load("test")["sequence"][0] == "N" * 1000
-    assert task.reading("test").ambiguous == 1
+    assert task.letters("test").ambiguous == 1
 
 
 @given(st.lists(st.text("ACGT", min_size=1, max_size=30), min_size=1, max_size=5), st.integers(1, 40))
@@ -202,6 +202,60 @@ def test_an_unverified_files_content_is_in_the_hash(tmp_path: Path) -> None:
             TableTask(card, Access(tmp_path / sha256_bytes(content.encode()), str(tmp_path / "mirror"))).data_hash()
         )
     assert len(hashes) == 2
+
+
+def test_uracil_is_read_as_thymine_and_counted(tmp_path: Path) -> None:
+    task = task_of(tmp_path, "sequence,label\nACGU,0\nacgu,1\nACGT,1\nARUU,0\n")
+    assert task.load("test")["sequence"].to_list() == ["ACGT", "ACGT", "ACGT", "ARTT"]
+    assert isinstance(task, ReportsLetters)
+    assert task.letters("test") == LetterCounts(rows=4, lower_case=1, uracil=3, ambiguous=1)
+
+
+def own_card(folder: Path, content: str) -> str:
+    """A card and a mirror of its own, both of the same names in every folder."""
+    (folder / "mirror").mkdir(parents=True)
+    (folder / "mirror" / "test.csv").write_text(content)
+    lines = ['name = "own"', 'title = "t"', 'metric = "mcc"', 'metrics = ["mcc"]']
+    (folder / "own.toml").write_text("\n".join([*lines, "[[files]]", 'split = "test"', 'path = "test.csv"', ""]))
+    return str(folder / "own.toml")
+
+
+def test_own_cards_with_equal_paths_get_their_own_files(tmp_path: Path) -> None:
+    for name, base in (("one", "A"), ("two", "C")):
+        reference = own_card(tmp_path / name, f"sequence,label\n{base * 4},0\n")
+        access = Access(tmp_path / "cache", str(tmp_path / name / "mirror"), offline=True)
+        assert open_task(reference, access).load("test")["sequence"].to_list() == [base * 4]
+    packaged = TableTask(
+        find("gue/tf/0").model_copy(update={"files": (DataFile(split="test", path="test.csv"),)}), access
+    )
+    assert packaged.load("test")["sequence"].to_list() == ["CCCC"]
+    assert (tmp_path / "cache" / "data" / "test.csv").is_file()
+
+
+def test_a_bad_first_download_can_be_removed(tmp_path: Path) -> None:
+    access = Access(tmp_path / "cache", str(tmp_path / "mirror"), offline=True)
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "test.csv").write_text("please log in")
+    file = DataFile(split="test", path="test.csv")
+    card = TaskCard(name="a/b", title="t", metric="mcc", metrics=("mcc",), files=(file,))
+    with pytest.raises(DataError) as raised:
+        TableTask(card, access).load("test")
+    installed = tmp_path / "cache" / "data" / "test.csv"
+    both = (installed, installed.with_name("test.csv.sha256"))
+    assert f"remove {both[0]} and {both[1]}" in str(raised.value)
+    for path in both:
+        path.unlink()
+    (tmp_path / "mirror" / "test.csv").write_text("sequence,label\nACGT,0\n")
+    assert TableTask(card, access).load("test").height == 1
+
+
+def test_a_file_beside_an_own_card_is_what_the_card_says(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text("sequence,label\nACGT,0\n")
+    for wrong, said in ({"bytes": 3}, "it has 22 bytes, want 3"), ({"sha256": "0" * 64}, "want 0000"):
+        file = DataFile(split="test", path="test.csv", **wrong)
+        card = TaskCard(name="a/b", title="t", metric="mcc", metrics=("mcc",), files=(file,))
+        with pytest.raises(DataError, match=f"{said}.*correct the card"):
+            TableTask(card, Access(tmp_path / "cache", offline=True), tmp_path / "own.toml").load("test")
 
 
 def test_loaded_once(tmp_path: Path) -> None:

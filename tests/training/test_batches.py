@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glmbench.training.batches import Encoded, InMemoryBatches
+from glmbench.training.batches import Batch, Encoded, InMemoryBatches
 
 
 class Plain:
@@ -58,6 +58,32 @@ def test_entering_an_epoch_later_gives_its_later_batches() -> None:
     source = batches(list(range(1, 22)))
     whole = [batch.targets.tolist() for batch in source.epoch(3)]
     assert [batch.targets.tolist() for batch in source.epoch(3, start=2)] == whole[2:]
+
+
+def test_the_content_hash_covers_everything_that_decides_the_batches() -> None:
+    def source(sequences: list[str], targets: list[int], **settings: int) -> str:
+        arguments = {"batch_size": 2, "seed": 1, **settings}
+        return InMemoryBatches(Plain(), Plain().encode(sequences), np.array(targets), **arguments).content_hash()
+
+    first = source(["AC", "GT"], [0, 1])
+    assert first == source(["AC", "GT"], [0, 1])
+    others = [
+        source(["AC", "GA"], [0, 1]),
+        source(["ACG", "T"], [0, 1]),
+        source(["AC", "GT"], [1, 0]),
+        source(["AC", "GT"], [0, 1], batch_size=1),
+        source(["AC", "GT"], [0, 1], seed=2),
+        source(["AC", "GT"], [0], views=2),
+    ]
+    assert len({first, *others}) == 7
+
+
+def test_a_batch_moves_as_a_whole() -> None:
+    batch = next(batches([3, 9, 1]).epoch(0))
+    assert batch.to(torch.device("cpu")) is batch
+    moved = Batch((*batch.inputs, None), batch.targets, batch.size).to(torch.device("meta"))
+    assert [None if x is None else x.device.type for x in moved.inputs] == ["meta", "meta", None]
+    assert (moved.targets.device.type, moved.size) == ("meta", 3)
 
 
 def test_inputs_belong_to_their_targets() -> None:

@@ -11,8 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from glmbench.errors import UsageError
+from glmbench.training import checkpoint as checkpoints
+from glmbench.training import loop
 from glmbench.training.batches import Batch
+from glmbench.training.checkpoint import CheckpointError
 from glmbench.training.loop import DivergenceError, Plan, TrainingRecord, train
 from glmbench.training.optimiser import adamw
 from glmbench.training.schedule import Schedule
@@ -21,14 +23,17 @@ from glmbench.training.schedule import Schedule
 class Toy:
     """Twelve batches an epoch of points labelled by the sign of their sum; stops with an error where told to."""
 
-    def __init__(self, fail_at: int | None = None) -> None:
-        self.fail_at, self.given = fail_at, 0
+    def __init__(self, fail_at: int | None = None, *, shift: int = 0) -> None:
+        self.fail_at, self.given, self.shift = fail_at, 0, shift
 
     def __len__(self) -> int:
         return 12
 
+    def content_hash(self) -> str:
+        return str(self.shift)
+
     def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
-        rng = np.random.default_rng(number)
+        rng = np.random.default_rng(number + self.shift)
         x = torch.from_numpy(rng.normal(size=(12, 16, 5)).astype(np.float32))
         for i in range(start, 12):
             if self.fail_at is not None and self.given == self.fail_at:
@@ -44,6 +49,13 @@ def network() -> nn.Module:
 
 def loss(module: nn.Module, batch: Batch) -> torch.Tensor:
     return functional.cross_entropy(module(*batch.inputs), batch.targets)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every look at the clock finds it a second later: one a step, one more after each checkpoint."""
+    seconds = iter(range(1_000_000))
+    monkeypatch.setattr(loop, "monotonic", lambda: next(seconds))
 
 
 def held_out_loss(module: nn.Module) -> float:
@@ -85,17 +97,20 @@ def network_without_seeding() -> nn.Module:
         return network()
 
 
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("stop_at", [1, 12, 17, 25, 29])
 def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(stop_at: int, tmp_path: Path) -> None:
     plan = Plan(30, Schedule("cosine", warmup=4), evaluate_every=7)
     whole = network()
     expected = run(whole, Toy(), plan, evaluate=held_out_loss)
-    options = {"evaluate": held_out_loss, "checkpoint": tmp_path / "run", "checkpoint_every": 5}
+    options = {"evaluate": held_out_loss, "checkpoint": tmp_path / "run", "checkpoint_every": 5.0}
     with pytest.raises(KeyboardInterrupt):
         run(network(), Toy(fail_at=stop_at), plan, **options)
     torch.manual_seed(999)
     resumed = network()
-    record = run(resumed, Toy(), plan, **options)
+    batches = Toy()
+    record = run(resumed, batches, plan, **options)
+    assert batches.given == 30 - stop_at // 5 * 5
     assert record.losses == expected.losses
     assert record.evaluations == expected.evaluations
     assert record.cost.units == expected.cost.units
@@ -103,19 +118,38 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(stop_at: int
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
-def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
-    options = {"evaluate": held_out_loss, "checkpoint": tmp_path / "run"}
-    first = run(network(), Toy(), Plan(24, patience=1), **options)
-    batches = Toy()
-    again = run(network(), batches, Plan(24, patience=1), **options)
-    assert again.losses == first.losses
-    assert batches.given == 0
+@pytest.mark.usefixtures("clock")
+def test_the_first_checkpoint_waits_and_short_trainings_write_none(tmp_path: Path) -> None:
+    run(network(), Toy(), Plan(9), checkpoint=tmp_path, checkpoint_every=10.0)
+    assert not list(tmp_path.iterdir())
+    run(network(), Toy(), Plan(25), checkpoint=tmp_path, checkpoint_every=10.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000020"]
 
 
-def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
-    run(network(), Toy(), Plan(5), checkpoint=tmp_path)
-    with pytest.raises(UsageError, match=r"another training: steps=5 \(now 6\)"):
-        run(network(), Toy(), Plan(6), checkpoint=tmp_path)
+@pytest.mark.parametrize("change", ["plan", "data", "shapes"])
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, change: str) -> None:
+    run(network(), Toy(), Plan(5), checkpoint=tmp_path, checkpoint_every=0.0)
+    wide = nn.Sequential(nn.Linear(5, 17), nn.BatchNorm1d(17), nn.ReLU(), nn.Dropout(0.3), nn.Linear(17, 2))
+    words = {"plan": r"steps=5 \(now 6\)", "data": r"data='0' \(now '1'\)", "shapes": "weights="}[change]
+    with pytest.raises(CheckpointError, match=f"another training: {words}"):
+        run(
+            wide if change == "shapes" else network(),
+            Toy(shift=int(change == "data")),
+            Plan(6 if change == "plan" else 5),
+            checkpoint=tmp_path,
+        )
+
+
+@pytest.mark.parametrize("error", [OSError("no space"), RuntimeError("no space")])
+def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(checkpoints, "save_model", fail)
+    assert run(network(), Toy(), Plan(3), checkpoint=tmp_path, checkpoint_every=0.0).steps == 3
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("higher_is_better", [False, True])

@@ -13,9 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from glmbench.errors import DataError
 from glmbench.training import checkpoint
-from glmbench.training.checkpoint import Progress
+from glmbench.training.checkpoint import CheckpointError, Progress
 from glmbench.training.optimiser import adamw
 
 
@@ -74,20 +73,32 @@ def test_only_the_newest_is_kept_and_none_is_none(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000030"]
 
 
-def test_a_damaged_checkpoint_is_an_error_that_names_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["state.pt", "weights.safetensors"])
+@pytest.mark.parametrize("left", [None, 0, 7, 100])
+def test_a_damaged_checkpoint_is_an_error_that_names_it_and_changes_nothing(
+    tmp_path: Path, name: str, left: int | None
+) -> None:
     module, optimiser = stepped()
     checkpoint.save(tmp_path, Progress(1), module, optimiser, {})
-    state = tmp_path / "step-00000001" / "state.pt"
-    state.write_bytes(state.read_bytes()[:100])
-    with pytest.raises(DataError, match=r"step-00000001 cannot be read .* remove it"):
-        checkpoint.resume(tmp_path, module, optimiser, {})
+    file = tmp_path / "step-00000001" / name
+    if left is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:left])
+    fresh = Tied()
+    before = {key: tensor.clone() for key, tensor in fresh.state_dict().items()}
+    fresh_optimiser = adamw(fresh, lr=0.1, weight_decay=0.0)
+    with pytest.raises(CheckpointError, match=r"step-00000001 cannot be read .* remove it"):
+        checkpoint.resume(tmp_path, fresh, fresh_optimiser, {})
+    assert all(torch.equal(tensor, before[key]) for key, tensor in fresh.state_dict().items())
+    assert not fresh_optimiser.state
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     module, optimiser = stepped()
     checkpoint.save(tmp_path, Progress(1), module, optimiser, {})
     torch.save({"identity": {}, "progress": Path}, tmp_path / "step-00000001" / "state.pt")
-    with pytest.raises(DataError, match="more than plain values"):
+    with pytest.raises(CheckpointError, match="more than plain values"):
         checkpoint.resume(tmp_path, module, optimiser, {})
 
 

@@ -5,7 +5,6 @@ Exit codes: 0 all went well, 1 a job or a check of something failed, 2 the reque
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 
@@ -40,9 +39,9 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.filename is None:
             raise
-        print(f"glmbench: cannot write {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        print(f"glmbench: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("glmbench: interrupted; what is finished stays, the same command goes on", file=sys.stderr)

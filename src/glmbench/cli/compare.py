@@ -31,10 +31,11 @@ def command(
     from glmbench.evaluation.store import Store
     from glmbench.evaluation.summary import arms
 
+    wanted = {name for task in tasks or () for name in _names(task)}
     found = [
         arm
         for arm in arms(Store(store))
-        if (not tasks or arm.key.cell.task in tasks or arm.key.cell.task.partition("@")[0] in tasks)
+        if (not tasks or arm.key.cell.task in wanted or arm.key.cell.task.partition("@")[0] in wanted)
         and (not budgets or arm.key.cell.budget in budgets)
     ]
     if not found:
@@ -49,6 +50,18 @@ def command(
         _print(standings, means, every_pair=bool(models))
 
 
+def _names(task: str) -> tuple[str, ...]:
+    """A task as it was named, and as its card names it where it is a table of one's own."""
+    from pathlib import Path
+
+    if not Path(task).exists():
+        return (task,)
+    from glmbench.storage.fetch import Access
+    from glmbench.tasks.registry import open_task
+
+    return (task, open_task(task, Access(offline=True)).card.reference)
+
+
 def _records(standings: list[Standing], means: list[Overall]) -> list[dict[str, Any]]:
     pairs = [
         {
@@ -56,13 +69,14 @@ def _records(standings: list[Standing], means: list[Overall]) -> list[dict[str, 
             "a": c.a.key.model, "b": c.b.key.model, "method_a": c.a.key.method, "method_b": c.b.key.method,
             "estimate": c.difference.estimate, "low": c.difference.low, "high": c.difference.high,
             "p": c.difference.p, "q": c.q,
-            "unknown_seeds": c.unknown_seeds, "fits": list(c.difference.fits), "units": c.difference.units,
+            "caveat": c.caveat, "fits": list(c.difference.fits), "units": c.difference.units,
         }
         for s in standings for c in s.comparisons
     ]  # fmt: skip
     return pairs + [
         {
             "task": None, "tasks": list(m.tasks), "budget": m.budget, "protocol": m.protocol, "a": m.a, "b": m.b,
+            "method_a": m.methods[0], "method_b": m.methods[1],
             "estimate": m.difference.estimate, "low": m.difference.low, "high": m.difference.high,
             "p": m.difference.p, "q": None, "fits": list(m.difference.fits), "units": m.difference.units,
         }
@@ -72,8 +86,7 @@ def _records(standings: list[Standing], means: list[Overall]) -> list[dict[str, 
 
 def _remark(compared: Comparison) -> str:
     words = ["" if compared.q < 0.05 else "not decided"]
-    if compared.unknown_seeds:
-        words.append("one seed: its spread is unknown and p too small")
+    words.append(compared.caveat)
     return "; ".join(filter(None, words))
 
 
@@ -113,5 +126,6 @@ def _print(standings: list[Standing], means: list[Overall], *, every_pair: bool)
     for mean in means:
         shown = with_interval(mean.difference.estimate, mean.difference.low, mean.difference.high)
         over = f"mean over {len(mean.tasks)} tasks, budget {mean.budget}"
-        print(f"{over}: {mean.a} - {mean.b} = {shown}, p = {mean.difference.p:.4f}")
+        sides = " - ".join(f"{name} ({method})" for name, method in zip((mean.a, mean.b), mean.methods, strict=True))
+        print(f"{over}: {sides} = {shown}, p = {mean.difference.p:.4f}")
     print("A rank like 2–4 is not decided: no difference within it holds at a corrected p (q) below 0.05.")

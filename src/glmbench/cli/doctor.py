@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glmbench.cli.options import AsJson, TrustRemoteCode
+from glmbench.cli.options import AsJson, Offline, TrustRemoteCode
 
 SEQUENCES = ["ACGTACGTTAGCCATGACGTAC" * 3, "GATTACAGATTACA", "ACGTNNNNACGTTTGACA" * 2, "acgtacgtgacatgcatgca"]
 
@@ -14,12 +14,14 @@ SEQUENCES = ["ACGTACGTTAGCCATGACGTAC" * 3, "GATTACAGATTACA", "ACGTNNNNACGTTTGACA
 def command(
     models: Annotated[list[str] | None, typer.Option("--model", "-m", help="also try these models")] = None,
     trust_remote_code: TrustRemoteCode = False,
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
     """Look at this installation: versions, processor, precision, cache and disk; with -m, try a model."""
     from glmbench.cli.printing import print_json, print_table
 
-    findings = [*_installation(), *(row for model in models or () for row in _model(model, trust_remote_code))]
+    tried = (row for model in models or () for row in _model(model, trust_remote_code, offline))
+    findings = [*_installation(), *tried]
     if as_json:
         print_json(findings)
     else:
@@ -72,7 +74,7 @@ def _writable(cache: Any) -> dict[str, Any]:
     return _finding("cache", cache)
 
 
-def _model(reference: str, trust_remote_code: bool) -> list[dict[str, Any]]:
+def _model(reference: str, trust_remote_code: bool, offline: bool) -> list[dict[str, Any]]:
     """Load a model and try what every adapter must hold: shape, finiteness, batch invariance, determinism."""
     import numpy as np
     from scipy.sparse import issparse
@@ -82,7 +84,7 @@ def _model(reference: str, trust_remote_code: bool) -> list[dict[str, Any]]:
     from glmbench.models.registry import load
 
     try:
-        model = load(reference, trust_remote_code=trust_remote_code)
+        model = load(reference, trust_remote_code=trust_remote_code, offline=offline)
     except GlmbenchError as error:
         return [_finding(reference, error, ok=False)]
     rows = [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 if TYPE_CHECKING:
     from glmbench.evaluation.objects import Objects
-    from glmbench.evaluation.plan import Request
+    from glmbench.evaluation.request import Request
     from glmbench.storage.fetch import Access
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
@@ -43,7 +43,7 @@ Budgets = Annotated[
 Protocol = Annotated[str | None, typer.Option(help="corrected (default), or released: as the published code does it.")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Draws of labelled rows, or seeds of training.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many rows a split: a trial, kept off leaderboards.")]
-Precision = Annotated[str, typer.Option(help="fp32 or bf16, for what trains.")]
+Precision = Annotated[str | None, typer.Option(help="fp32 or bf16, for what trains; default: the recipe's.")]
 NoControls = Annotated[bool, typer.Option("--no-controls", help="Run only the models named.")]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run a hub model's own code; wants a pinned revision.")
@@ -70,12 +70,8 @@ def task_names(names: list[str]) -> list[str]:
 
 def objects(mirror: str | None, offline: bool, trust_remote_code: bool) -> Objects:
     """What a run opens, from the shared options."""
-    import os
-
     from glmbench.evaluation.objects import Objects
 
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
     return Objects(access(mirror, offline), trust_remote_code)
 
 
@@ -88,14 +84,14 @@ def request(
     protocol: str | None,
     seeds: int | None,
     limit: int | None,
-    precision: str,
+    precision: str | None,
     no_controls: bool,
 ) -> Request:
     """What was asked for, from the selection options of `plan` and `run`."""
     from glmbench.errors import UsageError
-    from glmbench.evaluation.plan import Request
+    from glmbench.evaluation.request import Request
 
-    if precision not in ("fp32", "bf16"):
+    if precision not in (None, "fp32", "bf16"):
         raise UsageError(f"--precision {precision}: want fp32 or bf16")
     return Request(
         models=tuple(models or ()),
@@ -106,6 +102,6 @@ def request(
         protocol=protocol,
         seeds=seeds,
         limit=limit,
-        precision="bf16" if precision == "bf16" else "fp32",
+        precision=cast(Literal["fp32", "bf16"] | None, precision),
         controls=not no_controls,
     )

@@ -33,6 +33,8 @@ def command(
     if not store.is_dir():
         raise UsageError(f"no store at {store}; `glmbench run --store {store} …` makes one")
     data = collect(Store(store), suites=tuple(suites or ()), title=title)
+    if not data.scores and not data.skipped:
+        raise UsageError(f"{store} holds no results{' of ' + ', '.join(suites) if suites else ''}")
     page = build(data, out)
     if as_json:
         print_json({"page": str(page), "scores": len(data.scores), "skipped": len(data.skipped)})

@@ -41,7 +41,7 @@ def command(
     protocol: Protocol = None,
     seeds: Seeds = None,
     limit: Limit = None,
-    precision: Precision = "fp32",
+    precision: Precision = None,
     no_controls: NoControls = False,
     store: StoreFolder = STORE,
     mirror: Mirror = None,

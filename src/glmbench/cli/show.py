@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glmbench.cli.options import AsJson, Mirror, Offline
+from glmbench.cli.options import AsJson, Mirror
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 def command(
     name: Annotated[str, typer.Argument(help="a task (with @VERSION), a suite, or your own table")],
     mirror: Mirror = None,
-    offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the card of a task or suite: what it asks, its data, rules, quirks, licence and citation."""
@@ -31,7 +30,7 @@ def command(
         shown = suite.load(name)
         print_json(shown.model_dump(mode="json")) if as_json else _print_suite(shown)
         return
-    task = open_task(name, access(mirror, offline))
+    task = open_task(name, access(mirror, offline=True))
     print_json(task.card.model_dump(mode="json")) if as_json else _print_task(task)
 
 

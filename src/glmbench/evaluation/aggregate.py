@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glmbench.evaluation.plan import REFERENCE
-from glmbench.evaluation.summary import SEED, Arm
+from glmbench.evaluation.summary import SEED, Arm, newest
 from glmbench.metrics.resampling import interval, over_fits
 from glmbench.suites.suite import Aggregate
 
@@ -26,6 +26,8 @@ class Aggregated:
     method: str
     budget: str
     protocol: str
+    version: str
+    """Of all its tasks."""
     value: float | None
     low: float | None
     high: float | None
@@ -36,20 +38,21 @@ class Aggregated:
 def aggregate(declared: Aggregate, found: Iterable[Arm]) -> list[Aggregated]:
     """The aggregate of every model, method, budget and protocol that has at least one of its tasks.
 
-    Its tasks are all of one version. Intervals: replicates of each task, independent of each other's, averaged.
+    Its tasks are all of one version, and where a store holds several answers the newest counts. Intervals are of
+    replicates of each task, independent of each other's, averaged.
     """
     grouped: dict[tuple[str, ...], dict[str, Arm]] = defaultdict(dict)
-    for arm in found:
+    for arm in newest(found):
         name, _, version = arm.key.cell.task.partition("@")
         if name in declared.tasks and arm.key.method != REFERENCE:
             cell = arm.key.cell
-            key = (arm.key.model, arm.key.fingerprint, arm.key.method, cell.budget, cell.protocol, version)
+            key = (arm.key.model, arm.key.method, cell.budget, cell.protocol, version)
             grouped[key][name] = arm
     return [_aggregated(declared, key, members) for key, members in sorted(grouped.items())]
 
 
 def _aggregated(declared: Aggregate, key: tuple[str, ...], members: dict[str, Arm]) -> Aggregated:
-    model, _, method, budget, protocol, _ = key
+    model, method, budget, protocol, version = key
     card = next(iter(members.values())).card
     value = low = high = None
     if len(members) == len(declared.tasks):
@@ -58,7 +61,19 @@ def _aggregated(declared: Aggregate, key: tuple[str, ...], members: dict[str, Ar
         low, high = interval(_drawn(members, weights))
     kind = str(card.kind)
     return Aggregated(
-        declared, model, card.name, kind, method, budget, protocol, value, low, high, len(members), len(declared.tasks)
+        declared,
+        model,
+        card.name,
+        kind,
+        method,
+        budget,
+        protocol,
+        version,
+        value,
+        low,
+        high,
+        len(members),
+        len(declared.tasks),
     )
 
 

@@ -13,9 +13,13 @@ from typing import Any
 PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "polars", "torch", "transformers", "tokenizers")
 
 
-@cache
 def environment() -> dict[str, Any]:
-    """Plain values that describe this process; the same for every job of a run."""
+    """Plain values that describe this process."""
+    return _fixed() | {"accelerator": _accelerator(), "torch_threads": _torch_threads()}
+
+
+@cache
+def _fixed() -> dict[str, Any]:
     return {
         "glmbench": version("glmbench"),
         "commit": _commit(),
@@ -24,7 +28,6 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "cores": _cores(),
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
-        "accelerator": _accelerator(),
     }
 
 
@@ -38,7 +41,10 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     """The commit of the checkout this package runs from; with `+` where it has been changed; None when installed."""
     here = Path(__file__).resolve().parent
-    call = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    root = here.parents[2]
+    if not (root / ".git").exists():  # installed somewhere, perhaps inside another project's repository
+        return None
+    call = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
     try:
         done = subprocess.run(call, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -52,6 +58,12 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _torch_threads() -> int | None:
+    """Threads torch computes with, asked only if something has imported it already."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
 
 
 def _cores() -> int | None:

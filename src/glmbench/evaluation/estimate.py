@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from glmbench.errors import GlmbenchError
 from glmbench.evaluation.execute import SPLIT, execute
 from glmbench.evaluation.job import Job
 from glmbench.evaluation.objects import Objects
@@ -60,7 +59,8 @@ def estimate(plan: Plan, store: Store, objects: Objects, *, probe: bool = True) 
 def _line(jobs: Sequence[Job], plan: Plan, store: Store, objects: Objects, probe: bool) -> Estimate:
     first = jobs[0]
     left = [job for job in jobs if job.address not in store]
-    reason = plan.unavailable.get(first.address)
+    trouble = plan.troubles.get(first.address)
+    reason = None if trouble is None else trouble.reason
     rows = bases = tokens = None
     seconds = disk = None
     if reason is None and first.method != REFERENCE:
@@ -74,7 +74,8 @@ def _line(jobs: Sequence[Job], plan: Plan, store: Store, objects: Objects, probe
         if not left:
             seconds = 0.0
         elif probe:
-            seconds = _seconds(first, task, rows, test.height, objects) * len(left)
+            one = _seconds(first, task, rows, test.height, objects)
+            seconds = None if one is None else one * len(left)
     return Estimate(
         first.task, first.model, first.method, first.budget,
         len(jobs), len(jobs) - len(left), rows, bases, tokens, seconds, disk, reason,
@@ -91,17 +92,15 @@ def _tokens(job: Job, objects: Objects, sequences: pl.Series, bases: int) -> int
     return round(per_base * bases) or None
 
 
-def _seconds(job: Job, task: Task, train_rows: int, test_rows: int, objects: Objects) -> float:
-    """Seconds of one job, from the same job on at most `PROBE_ROWS` rows a split."""
-    trial = job.model_copy(update={"limit": PROBE_ROWS, "budget": "full" if job.budget == "full" else job.budget})
+def _seconds(job: Job, task: Task, train_rows: int, test_rows: int, objects: Objects) -> float | None:
+    """Seconds of one job, from the same job on a few rows; None where that did not go."""
+    per_class = Budget.parse(job.budget).per_class or 0
+    limit = max(PROBE_ROWS, 4 * per_class * max(2, len(task.card.classes)))  # enough for every class to have its rows
     started = time.perf_counter()
-    try:
-        result, _ = execute(trial, objects)
-    except GlmbenchError:
-        return float("nan")
+    result, _ = execute(job.model_copy(update={"limit": limit}), objects)
     taken = time.perf_counter() - started
     if result.cost is None:
-        return float("nan")
+        return None
     seen = (result.counts.get("train", 0), result.counts.get(SPLIT, 0))
     fit = result.cost.fit_s * train_rows / max(1, seen[0])
     predict = result.cost.predict_s * test_rows / max(1, seen[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import time
-import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +13,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from glmbench.errors import DataError, GlmbenchError, Unsupported
+from glmbench.errors import DataError
 from glmbench.evaluation.environment import environment
 from glmbench.evaluation.job import Cost, Job, Result
 from glmbench.evaluation.objects import Objects
-from glmbench.evaluation.plan import REFERENCE
+from glmbench.evaluation.plan import REFERENCE, Trouble
 from glmbench.methods import registry as methods
 from glmbench.models.model import ModelCard
 from glmbench.models.reporting import NotesInput
@@ -38,18 +37,20 @@ def execute(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame | None]:
     """
     try:
         return _finished(job, objects)
-    except Unsupported as unsupported:
-        return _unfinished(job, "skip", str(unsupported)), None
-    except GlmbenchError as error:
-        return _unfinished(job, "failed", str(error)), None
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        return _unfinished(job, "failed", reason, traceback.format_exc()), None
+        return unfinished(job, Trouble.of(error)), None
 
 
-def skip(job: Job, reason: str) -> Result:
-    """The result of a job that cannot be done, for a known reason."""
-    return _unfinished(job, "skip", reason)
+def unfinished(job: Job, trouble: Trouble) -> Result:
+    """The result of a job that cannot be done."""
+    return Result(
+        job=job,
+        status=trouble.status,
+        reason=trouble.reason,
+        trace=trouble.trace,
+        environment=environment(),
+        created=_now(),
+    )
 
 
 def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
@@ -63,9 +64,8 @@ def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
         raise DataError(f"{job.model}: the model changed since the plan was made; run the same command again")
     _reset_peak_memory()
     started, started_cpu = time.perf_counter(), time.process_time()
-    fit = methods.make(job.method, job.recipe | _precision(job)).fit(
-        model, task, budget=Budget.parse(job.budget), seed=job.seed
-    )
+    method = methods.make(job.method, job.recipe, objects.access.cache / "training")
+    fit = method.fit(model, task, budget=Budget.parse(job.budget), seed=job.seed)
     fitted = time.perf_counter()
     test = task.load(SPLIT)
     predictions = frame_of(test, fit.predictor.predict(test["sequence"].to_list()))
@@ -82,11 +82,6 @@ def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
         details |= {"input": model.notes(test["sequence"].to_list())}
     counts = {"train": int(details.pop("train_rows", 0)), SPLIT: test.height}
     return _scored(job, task, model.card, predictions, counts=counts, details=details, cost=cost), predictions
-
-
-def _precision(job: Job) -> dict[str, Any]:
-    """Methods that train take the job's precision as part of their recipe."""
-    return {"precision": job.precision} if job.method == "scratch" else {}
 
 
 def _reference(job: Job, task: Task) -> tuple[Result, pl.DataFrame]:
@@ -139,10 +134,6 @@ def _scored(
         environment=environment(),
         created=_now(),
     )
-
-
-def _unfinished(job: Job, status: Any, reason: str, trace: str | None = None) -> Result:
-    return Result(job=job, status=status, reason=reason, trace=trace, environment=environment(), created=_now())
 
 
 def _now() -> str:

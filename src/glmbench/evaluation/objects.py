@@ -41,7 +41,7 @@ class Objects:
         if reference in self.given:
             return self.given[reference]
         if reference not in self._models:
-            model = registry.load(reference, trust_remote_code=self.trust_remote_code)
+            model = registry.load(reference, trust_remote_code=self.trust_remote_code, offline=self.access.offline)
             self._models[reference] = with_cache(model, self.access.cache / "embeddings")
         return self._models[reference]
 

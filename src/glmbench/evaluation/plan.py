@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from glmbench.errors import GlmbenchError, MissingData, Unsupported, UsageError
+from glmbench.errors import GlmbenchError, Unsupported, UsageError
 from glmbench.evaluation.job import Job
 from glmbench.evaluation.objects import Objects
+from glmbench.evaluation.request import Request, asked
 from glmbench.methods import registry as methods
 from glmbench.methods.method import Method
 from glmbench.models.model import Embeds, Model, Trainable
-from glmbench.suites import suite as suites
 from glmbench.suites.suite import Suite
 from glmbench.tasks.budget import Budget, draws, training_rows
 from glmbench.tasks.task import Task
@@ -22,38 +23,41 @@ REFERENCE = "reference"
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a person asks for. Empty fields are filled from the suite."""
+class Trouble:
+    """Why a job cannot be done: a skip (absent files, impossible combination) or a failure (broken data or model)."""
 
-    models: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    suites: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    budgets: tuple[str, ...] = ()
-    protocol: str | None = None
-    seeds: int | None = None
-    limit: int | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
-    controls: bool = True
+    status: Literal["skip", "failed"]
+    reason: str
+    trace: str | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> Trouble:
+        """What an exception comes to: `Unsupported` is a skip, all else a failure, with its trace if it is not ours."""
+        if isinstance(error, Unsupported):
+            return cls("skip", str(error))
+        if isinstance(error, GlmbenchError):
+            return cls("failed", str(error))
+        return cls("failed", f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Jobs to do, model by model so that each is loaded once, and those that can only be skipped, with the reason."""
+    """Jobs to do, model by model so that each is loaded once, and what stands against some of them, by address."""
 
     jobs: tuple[Job, ...]
-    unavailable: dict[str, str] = field(default_factory=dict)
-    """Reason by address: files that are absent, a model that could not be loaded, a combination that makes no sense."""
+    troubles: dict[str, Trouble] = field(default_factory=dict)
 
 
 def plan(request: Request, objects: Objects) -> Plan:
     """All jobs of a request. The same request, data and models give the same addresses, so a plan can be made again.
 
     Raises:
-        UsageError: a name is unknown, or nothing was asked for.
+        UsageError: a name is unknown, nothing was asked for, or two tables have one name.
+        DataError: a table of one's own cannot be read as a task at all.
     """
-    questions = [_question(request, *asked, objects) for asked in _asked(request)]
-    planned: list[tuple[Job, str | None]] = [(job, None) for question in questions for job in _reference_jobs(question)]
+    questions = [_question(request, *one, objects) for one in asked(request)]
+    _require_distinct(questions)
+    planned: list[tuple[Job, Trouble | None]] = [(job, None) for one in questions for job in _reference_jobs(one)]
     for reference in dict.fromkeys(model for question in questions for model in question.models):
         model, broken = _load(reference, objects)
         for question in questions:
@@ -63,7 +67,7 @@ def plan(request: Request, objects: Objects) -> Plan:
     if not planned:
         raise UsageError("nothing to run: name models (-m), and tasks (-t) or a suite (-s)")
     jobs = {job.address: job for job, _ in planned}
-    return Plan(tuple(jobs.values()), {job.address: reason for job, reason in planned if reason is not None})
+    return Plan(tuple(jobs.values()), {job.address: trouble for job, trouble in planned if trouble is not None})
 
 
 @dataclass(frozen=True)
@@ -75,88 +79,45 @@ class _Question:
     models: tuple[str, ...]
     common: dict[str, Any]
     """Fields that its jobs share."""
-    missing: str | None
-    """Why the data cannot be had."""
-
-
-def _asked(request: Request) -> Iterator[tuple[Suite, str, str]]:
-    """Every (suite, protocol, task) asked for; a task named by itself borrows the suite that lists it."""
-    for name in request.suites:
-        suite = suites.load(name)
-        protocol = request.protocol or suite.default_protocol
-        if protocol not in suite.tasks:
-            raise UsageError(f"suite {name} has no protocol {protocol!r}; it has: {', '.join(suite.protocols)}")
-        for task in suite.tasks[protocol] if not request.tasks else _chosen(request.tasks, suite, protocol):
-            yield suite, protocol, task
-    if not request.suites:
-        for task in request.tasks:
-            suite = suites.suite_of(task)
-            protocol = request.protocol or suite.default_protocol
-            if suite.tasks and protocol not in suite.tasks:
-                raise UsageError(
-                    f"suite {suite.name} has no protocol {protocol!r}; it has: {', '.join(suite.protocols)}"
-                )
-            yield suite, protocol, task
-
-
-def _chosen(wanted: tuple[str, ...], suite: Suite, protocol: str) -> Iterator[str]:
-    """Tasks of a suite that were named: in the version that was named, else in the protocol's."""
-    listed = {task.partition("@")[0]: task for task in suite.tasks[protocol]}
-    for task in wanted:
-        name = task.partition("@")[0]
-        if name not in listed:
-            raise UsageError(f"suite {suite.name} has no task {name!r}; it has: {', '.join(listed)}")
-        yield task if "@" in task else listed[name]
+    trouble: Trouble | None
+    """What stands against its data."""
 
 
 def _question(request: Request, suite: Suite, protocol: str, reference: str, objects: Objects) -> _Question:
     task = objects.task(reference, request.limit)
-    data, missing = _data_hash(task)
-    common = {
-        "task": task.card.reference,
-        "data": data,
-        "limit": request.limit,
-        "protocol": protocol,
-        "precision": request.precision,
-    }
-    return _Question(suite, task, _models(request, suite), common, missing)
+    data, trouble = _data(task)
+    common = {"task": task.card.reference, "data": data, "limit": request.limit, "protocol": protocol}
+    return _Question(suite, task, _models(request, suite), common, trouble)
+
+
+def _require_distinct(questions: list[_Question]) -> None:
+    """Two tables of one's own may have one name; their results would be taken for each other's."""
+    seen: dict[str, str | None] = {}
+    for question in questions:
+        name, data = question.common["task"], question.common["data"]
+        if seen.setdefault(name, data) != data:
+            raise UsageError(f"two different tables are both named {name}; rename one of them")
 
 
 def _reference_jobs(question: _Question) -> Iterator[Job]:
-    if question.missing is not None:
+    if question.trouble is not None:
         return
     for name in question.task.references("test"):
-        fixed: dict[str, Any] = {
-            "fingerprint": None,
-            "method": REFERENCE,
-            "recipe": {},
-            "budget": "full",
-            "seed": 0,
-            "precision": "fp32",
-        }
+        fixed: dict[str, Any] = {"fingerprint": None, "method": REFERENCE, "recipe": {}, "budget": "full", "seed": 0}
         yield Job(model=f"{REFERENCE}:{name}", **{**question.common, **fixed})
 
 
 def _jobs(
-    request: Request, question: _Question, reference: str, model: Model | None, broken: str | None
-) -> Iterator[tuple[Job, str | None]]:
-    suite, task, missing = question.suite, question.task, question.missing
+    request: Request, question: _Question, reference: str, model: Model | None, broken: Trouble | None
+) -> Iterator[tuple[Job, Trouble | None]]:
+    suite, task = question.suite, question.task
     for budget in map(Budget.parse, request.budgets or suite.budgets):
         for name in _methods_for(model, request):
-            method = methods.make(
-                name,
-                suite.recipe(
-                    method=name,
-                    protocol=question.common["protocol"],
-                    model=reference,
-                    task=task.card.name,
-                    budget=str(budget),
-                ),
-            )
+            method = _method(name, request, question, reference, budget)
             mismatch = _mismatch(model, method)
             if mismatch and reference not in request.models:
                 continue  # a control that the method cannot use; nobody asked for it by name
-            seeds, impossible = _seeds(task, budget, method, request.seeds or suite.seeds, available=missing is None)
+            seeds, impossible = _seeds(task, budget, method, request.seeds or suite.seeds, question.trouble)
             for seed in seeds:
                 job = Job(
                     model=model.card.reference if model else reference,
@@ -165,18 +126,33 @@ def _jobs(
                     recipe=method.recipe,
                     budget=str(budget),
                     seed=seed,
+                    precision=method.recipe.get("precision", "fp32"),
                     **question.common,
                 )
-                yield job, missing or impossible or broken or mismatch
+                yield job, impossible or broken or mismatch
+
+
+def _method(name: str, request: Request, question: _Question, model: str, budget: Budget) -> Method:
+    """The method with the suite's recipe for this job."""
+    recipe = question.suite.recipe(
+        method=name,
+        protocol=question.common["protocol"],
+        model=model,
+        task=question.task.card.name,
+        budget=str(budget),
+    )
+    if request.precision is not None and methods.trains(name):
+        recipe["precision"] = request.precision
+    return methods.make(name, recipe)
 
 
 def _models(request: Request, suite: Suite) -> tuple[str, ...]:
     """What was asked for, then its random twins, then the suite's controls; each once."""
-    asked = dict.fromkeys(request.models)
-    if request.controls or not asked:
-        asked |= dict.fromkeys(twin for m in request.models if (twin := _random_twin(m)) is not None)
-        asked |= dict.fromkeys(suite.controls)
-    return tuple(asked)
+    wanted = dict.fromkeys(request.models)
+    if request.controls or not wanted:
+        wanted |= dict.fromkeys(twin for m in request.models if (twin := _random_twin(m)) is not None)
+        wanted |= dict.fromkeys(suite.controls)
+    return tuple(wanted)
 
 
 def _random_twin(reference: str) -> str | None:
@@ -194,49 +170,48 @@ def _methods_for(model: Model | None, request: Request) -> Iterable[str]:
     return ("scratch",) if isinstance(model, Trainable) else ("probe",)
 
 
-def _mismatch(model: Model | None, method: Method) -> str | None:
+def _mismatch(model: Model | None, method: Method) -> Trouble | None:
     if model is None or isinstance(model, method.needs):
         return None
-    return (
-        f"{model.card.reference} cannot be used by method {method.name}, which needs a model that {_CAN[method.name]}"
-    )
+    cannot = f"{model.card.reference} cannot be used by method {method.name}"
+    return Trouble("skip", f"{cannot}, which needs a model that {_CAN[method.name]}")
 
 
 _CAN = {"probe": "embeds", "scratch": "can be trained from random weights"}
 
 
-def _data_hash(task: Task) -> tuple[str | None, str | None]:
-    """The hash of a task's data, and why they cannot be used: a card may know the hash of files that are absent."""
+def _data(task: Task) -> tuple[str | None, Trouble | None]:
+    """The hash of a task's data, and what stands against them: a card may know the hash of files that are absent."""
+    data = None
     try:
         data = task.data_hash()
-    except MissingData as missing:
-        return None, str(missing)
-    try:
         task.load("test")
-    except Unsupported as reason:
-        return data, str(reason)
+    except GlmbenchError as error:
+        return data, Trouble.of(error)
     return data, None
 
 
-def _load(reference: str, objects: Objects) -> tuple[Model | None, str | None]:
+def _load(reference: str, objects: Objects) -> tuple[Model | None, Trouble | None]:
     """The model, or why it could not be loaded. A malformed reference is the person's error and is raised."""
     try:
         return objects.model(reference), None
     except UsageError:
         raise
-    except GlmbenchError as error:
-        return None, str(error)
+    except Exception as error:
+        return None, Trouble.of(error)
 
 
-def _seeds(task: Task, budget: Budget, method: Method, wanted: int, *, available: bool) -> tuple[range, str | None]:
+def _seeds(
+    task: Task, budget: Budget, method: Method, wanted: int, trouble: Trouble | None
+) -> tuple[range, Trouble | None]:
     """Seeds worth running: as many as wanted, but one where rows and method leave nothing to chance."""
-    if not available:
-        return range(1), None
+    if trouble is not None:
+        return range(1), trouble
     try:
         different = draws(task, budget)
         training_rows(task, budget, 0)
-    except Unsupported as error:
-        return range(1), str(error)
+    except GlmbenchError as error:
+        return range(1), Trouble.of(error)
     if different is None or method.stochastic:
         return range(wanted), None
     return range(min(wanted, different)), None

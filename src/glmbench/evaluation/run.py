@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from glmbench.evaluation.execute import execute, skip
+from glmbench.evaluation.execute import execute, unfinished
 from glmbench.evaluation.job import Job, Result
 from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import Plan
@@ -64,8 +64,8 @@ def _one(job: Job, plan: Plan, store: Store, objects: Objects) -> Outcome | None
     address = job.address
     if address in store:
         return Outcome(store.get(address), found=True)
-    if address in plan.unavailable:
-        result = skip(job, plan.unavailable[address])
+    if address in plan.troubles:
+        result = unfinished(job, plan.troubles[address])
         store.put_attempt(result)
         return Outcome(result, found=False)
     with store.claim(address) as mine:

@@ -115,17 +115,26 @@ class Store:
         return sum(sweep(folder) for folder in (self._results, self._attempts, self.folder) if folder.is_dir())
 
     def index(self) -> pl.DataFrame:
-        """One row per finished result: `address` and `result` (its JSON). Reads only what is new since last time."""
-        addresses = self.addresses()
-        known = self._cached_index().filter(pl.col("address").is_in(list(addresses)))
-        fresh = sorted(addresses - set(known["address"]))
-        if not fresh and known.height == len(addresses):
+        """One row per finished result: `address`, `stamp`, `result` (its JSON). Reads only what is new or changed."""
+        standing = self._stamps()
+        cached = self._cached_index()
+        known = cached.join(standing, on=("address", "stamp"), how="semi")
+        fresh = standing.join(known, on="address", how="anti")
+        if fresh.is_empty() and known.height == cached.height:
             return known.sort("address")
-        rows = {"address": fresh, "result": [_json(self.get(address)) for address in fresh]}
-        index = pl.concat([known, pl.DataFrame(rows, schema=_INDEX)]).sort("address")
+        texts = pl.Series("result", [_json(self.get(address)) for address in fresh["address"]], pl.String)
+        index = pl.concat([known, fresh.with_columns(texts)]).sort("address")
         with suppress(OSError), atomic_path(self.folder / "index.parquet") as temporary:
             temporary.write_bytes(_parquet(index))  # a read-only store is still readable, only slower
         return index
+
+    def _stamps(self) -> pl.DataFrame:
+        """Address and stamp (size, time of change) of every finished result: what the index must agree with."""
+        rows = []
+        for path in self._results.glob("[0-9a-f]*/result.json"):
+            status = path.stat()
+            rows.append((path.parent.name, f"{status.st_size} {status.st_mtime_ns}"))
+        return pl.DataFrame(rows, schema={"address": pl.String, "stamp": pl.String}, orient="row")
 
     def _cached_index(self) -> pl.DataFrame:
         try:
@@ -138,7 +147,8 @@ class Store:
         try:
             return Result.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
-            raise StoreError(f"cannot read {path}: {error}; delete it and run again") from None
+            where = path.parent if path.name == "result.json" else path
+            raise StoreError(f"cannot read {path}: {error}; delete {where} and run again") from None
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -156,7 +166,7 @@ class Store:
             ) from error
 
 
-_INDEX = pl.Schema({"address": pl.String, "result": pl.String})
+_INDEX = pl.Schema({"address": pl.String, "stamp": pl.String, "result": pl.String})
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

@@ -14,9 +14,10 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from glmbench.evaluation.job import Job, Result
-from glmbench.evaluation.store import Store
+from glmbench.evaluation.store import Store, StoreError
 from glmbench.metrics.resampling import ResampledScores, interval, over_fits, replicates, resampled_scores
 from glmbench.models.model import ModelCard
 from glmbench.storage.hashing import canonical_json
@@ -89,6 +90,16 @@ class Arm:
         """Predictions of each fit."""
         return [self.store.predictions(result.job.address) for result in self.results]
 
+    @property
+    def created(self) -> str:
+        """When its last fit was made, ISO 8601."""
+        return max(result.created for result in self.results)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seed of each fit."""
+        return tuple(result.job.seed for result in self.results)
+
     def values(self, metric: str) -> NDArray[np.float64]:
         """The metric of each fit; NaN where a fit left it undefined."""
         return np.array([result.metrics.get(metric, np.nan) for result in self.results])
@@ -116,16 +127,39 @@ class Arm:
         return float(np.mean(measured)) if measured else None
 
 
-def arms(store: Store, *, limited: bool = False) -> list[Arm]:
-    """The arms of a store, in order of cell and model. Trial runs (`--limit`) are left out unless asked for."""
+def arms(store: Store) -> list[Arm]:
+    """The arms of a store, in order of cell and model. Trial runs (`--limit`) are left out."""
     grouped: dict[ArmKey, list[Result]] = defaultdict(list)
-    for result in _indexed(store):
-        if limited or result.job.limit is None:
+    for result in finished(store):
+        if result.job.limit is None:
             grouped[_key(result.job)].append(result)
     return [
         Arm(key, tuple(sorted(results, key=lambda result: result.job.seed)), store)
         for key, results in sorted(grouped.items())
     ]
+
+
+def newest(found: Iterable[Arm]) -> list[Arm]:
+    """Of arms that differ in nothing but data, recipe, precision or fingerprint, the one made last.
+
+    What adds up or averages over tasks takes one arm a task: the latest answer to the same question.
+    """
+    latest: dict[tuple[str, ...], Arm] = {}
+    for arm in found:
+        cell = arm.key.cell
+        question = (cell.task, cell.budget, cell.protocol, arm.key.model, arm.key.method)
+        if question not in latest or latest[question].created < arm.created:
+            latest[question] = arm
+    return list(latest.values())
+
+
+def overcome(attempt: Result, results: Iterable[Result]) -> bool:
+    """Whether a skip or failure has been answered since: the same question at a new address, as with a mended model."""
+    return any(_question(result.job) == _question(attempt.job) for result in results)
+
+
+def _question(job: Job) -> tuple[object, ...]:
+    return (job.task, job.model, job.method, job.budget, job.seed, job.protocol, job.limit)
 
 
 def cells(found: Iterable[Arm]) -> dict[Cell, list[Arm]]:
@@ -173,5 +207,13 @@ def _key(job: Job) -> ArmKey:
     return ArmKey(Cell.of(job), job.model, job.fingerprint or "", job.method, job.precision, recipe)
 
 
-def _indexed(store: Store) -> Iterable[Result]:
-    return (Result.model_validate_json(text) for text in store.index()["result"])
+def finished(store: Store) -> list[Result]:
+    """All finished results, from the index.
+
+    Raises:
+        StoreError: one is not readable by this version.
+    """
+    try:
+        return [Result.model_validate_json(text) for text in store.index()["result"]]
+    except ValidationError as error:
+        raise StoreError(f"{store.folder} holds results of another version of glmbench: {error}") from None

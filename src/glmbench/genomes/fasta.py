@@ -196,13 +196,13 @@ def _encode_regular(body: Codes, policy: AlphabetPolicy) -> tuple[Codes, Alphabe
     rows = body.size // width
     line_end = 2 if width > 1 and body[width - 2] == _CARRIAGE_RETURN else 1
     lines = body[: rows * width].reshape(rows, width)
-    if (lines[:, -1] != _NEWLINE).any():
+    if (lines[:, -1] != _NEWLINE).any() or (line_end == 2 and (lines[:, -2] != _CARRIAGE_RETURN).any()):
         return encode_letters(_joined_lines(body), policy)
     tail = _joined_lines(body[rows * width :])
     codes = np.empty(rows * (width - line_end) + tail.size, dtype=np.uint8)
     counts = _encode_lines(lines[:, : width - line_end], policy, codes)
     if tail.size:
-        counts += encode_letters(tail, policy, codes[codes.size - tail.size :])[1]
+        counts += _encode_at(codes.size - tail.size, tail, policy, codes)
     return codes, counts
 
 
@@ -224,9 +224,13 @@ def _encode_lines(lines: Codes, policy: AlphabetPolicy, codes: Codes) -> Alphabe
     for first in range(0, rows, together):
         letters = buffer[: min(together, rows - first)]
         letters[:] = lines[first : first + together]
-        start = first * width
-        try:
-            counts += encode_letters(letters.reshape(-1), policy, codes[start : start + letters.size])[1]
-        except RefusedLetterError as refused:
-            raise RefusedLetterError(refused.letter, start + refused.position, refused.why) from None
+        counts += _encode_at(first * width, letters.reshape(-1), policy, codes)
     return counts
+
+
+def _encode_at(start: int, letters: Codes, policy: AlphabetPolicy, codes: Codes) -> AlphabetCounts:
+    """Encode letters to `codes[start:]`; a refused one is named by its position in the contig."""
+    try:
+        return encode_letters(letters, policy, codes[start : start + letters.size])[1]
+    except RefusedLetterError as refused:
+        raise RefusedLetterError(refused.letter, start + refused.position, refused.why) from None

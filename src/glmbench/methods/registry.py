@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from glmbench.errors import UsageError
@@ -13,13 +14,22 @@ METHODS = {
 }
 
 
-def stochastic(name: str) -> bool:
-    """Whether a method's result depends on its seed."""
-    return make(name, {}).stochastic
+TRAINING = ("scratch",)
+"""Methods that train a network: their result depends on the seed, and they have a precision."""
 
 
-def make(name: str, recipe: dict[str, Any]) -> Method:
+def trains(name: str) -> bool:
+    """Whether a method trains a network."""
+    return name in TRAINING
+
+
+def make(name: str, recipe: dict[str, Any], checkpoints: Path | None = None) -> Method:
     """The method of a name with a recipe, its defaults filled in.
+
+    Args:
+        name: one of `METHODS`.
+        recipe: values over the method's defaults.
+        checkpoints: folder in which methods that train for long may keep what a killed training goes on from.
 
     Raises:
         UsageError: there is no such method, or the recipe has a key or value it does not know.
@@ -31,5 +41,5 @@ def make(name: str, recipe: dict[str, Any]) -> Method:
     if name == "scratch":
         from glmbench.methods.scratch import Scratch
 
-        return Scratch(recipe)
+        return Scratch(recipe, checkpoints)
     raise UsageError(f"no method {name!r}; there are: {', '.join(METHODS)}")

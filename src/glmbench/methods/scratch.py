@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -14,10 +16,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 from glmbench.errors import Unsupported, UsageError
 from glmbench.methods.held_out import held_out_rows, usable_dev_rows
 from glmbench.methods.method import Fit
+from glmbench.methods.target import Target, target_of
 from glmbench.models.model import Model, ModelCard, Trainable
 from glmbench.sequences.encoding import reverse_complement
+from glmbench.storage.hashing import sha256_json
 from glmbench.tasks.budget import FULL, Budget, training_rows
-from glmbench.tasks.task import Task, class_count
+from glmbench.tasks.task import Task
 from glmbench.training.batches import Collate, InMemoryBatches
 
 if TYPE_CHECKING:
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from glmbench.training.loop import TrainingRecord
 
 PREDICTION_BATCH = 512
+CHECKPOINT_SECONDS = 60.0
+"""What a killed training may lose; shorter ones write no checkpoint."""
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -77,52 +83,26 @@ class ScratchRecipe:
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
 
-@dataclass(frozen=True)
-class Target:
-    """How the labels of a task meet the outputs of a network."""
-
-    outputs: int
-    mean: float | None = None
-    """Mean and standard deviation of the training labels of a regression, which is learned on standardised labels."""
-    scale: float = 1.0
-
-    @property
-    def regression(self) -> bool:
-        """Whether labels are measured values."""
-        return self.mean is not None
-
-    def encode(self, labels: pl.Series) -> NDArray[Any]:
-        """Class indices int64 (rows,), or standardised values float32 (rows, 1)."""
-        if self.mean is None:
-            return labels.cast(pl.Int64).to_numpy()
-        return ((labels.cast(pl.Float64).to_numpy() - self.mean) / self.scale).astype(np.float32)[:, None]
-
-    def loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy in nats, or mean squared error in units of the labels' variance."""
-        from torch.nn import functional
-
-        score = scores.float()
-        return functional.mse_loss(score, targets) if self.regression else functional.cross_entropy(score, targets)
-
-    def decode(self, scores: Tensor) -> Tensor:
-        """Probabilities (rows, classes), or values in the unit of the labels (rows, 1)."""
-        return scores.float().softmax(1) if self.mean is None else scores.float() * self.scale + self.mean
-
-
 class Scratch:
     """Train a fresh network on the training rows of a budget.
 
     Labels outside the budget are never used. At the full budget the task's dev split decides when to stop, less any of
     its rows that are also in test or train (Splice-40's whole dev split is). Otherwise some training rows are held out
     for that, whole groups at a time, unless there are too few.
+
+    Args:
+        recipe: values over the defaults of `ScratchRecipe`.
+        checkpoints: folder for checkpoints of long trainings. A training that was killed is gone on with by the next
+            fit of the same network on the same rows with the same recipe and seed; what it leaves is removed when it
+            has finished.
     """
 
     name = "scratch"
     needs: type = Trainable
     stochastic = True
 
-    def __init__(self, recipe: dict[str, Any] | None = None) -> None:
-        self._recipe = ScratchRecipe.of(recipe or {})
+    def __init__(self, recipe: dict[str, Any] | None = None, checkpoints: Path | None = None) -> None:
+        self._recipe, self._checkpoints = ScratchRecipe.of(recipe or {}), checkpoints
         self.recipe: dict[str, Any] = asdict(self._recipe)
 
     def fit(self, model: Model, task: Task, *, budget: Budget, seed: int) -> Fit:
@@ -133,7 +113,7 @@ class Scratch:
             MissingData: the task's files are absent.
             DivergenceError: the loss became infinite.
         """
-        from glmbench.training.optimiser import adamw
+        from glmbench.training.device import preferred_device
 
         if not isinstance(model, Trainable):
             raise Unsupported(
@@ -141,10 +121,13 @@ class Scratch:
             )
         rows = training_rows(task, budget, seed)
         train_rows, dev_rows, held_out = self._split(task, rows, budget, seed)
-        target = _target(task, rows)
+        target = target_of(task, rows)
         module, collate = model.trainable(target.outputs, seed=seed)
-        optimiser = adamw(module, lr=self._recipe.lr, weight_decay=self._recipe.weight_decay)
-        record = self._train(module, collate, target, optimiser, train_rows, dev_rows, seed)
+        module.to(preferred_device())
+        batches = _batches(collate, target, train_rows, self._recipe, seed)
+        stop_on = None if dev_rows is None else _batches(collate, target, dev_rows, self._recipe, seed)
+        folder = self._checkpoint_folder(model, module, target, batches, stop_on)
+        record = self._train(module, target, batches, stop_on, seed, folder)
         predictor = TrainedNetwork(model.card, module, collate, target, self._recipe)
         details = {
             "train_rows": rows.height,
@@ -169,21 +152,32 @@ class Scratch:
         out = held_out_rows(rows, self._recipe.held_out, seed, stratify=task.card.kind == "classification")
         return rows.filter(~out), rows.filter(out), "held-out training rows"
 
+    def _checkpoint_folder(
+        self, model: Model, module: nn.Module, target: Target, batches: InMemoryBatches, stop_on: InMemoryBatches | None
+    ) -> Path | None:
+        """Named by all that decides the weights; by the rows themselves, as a view of a task has its task's hash."""
+        if self._checkpoints is None:
+            return None
+        rows = [source.content_hash() for source in (batches, stop_on) if source is not None]
+        device = next(module.parameters()).device.type
+        return self._checkpoints / sha256_json([model.card.fingerprint, self.recipe, asdict(target), rows, device])
+
     def _train(
         self,
         module: nn.Module,
-        collate: Collate,
         target: Target,
-        optimiser: Any,
-        train_rows: pl.DataFrame,
-        dev_rows: pl.DataFrame | None,
+        batches: InMemoryBatches,
+        stop_on: InMemoryBatches | None,
         seed: int,
+        folder: Path | None,
     ) -> TrainingRecord:
-        from glmbench.training.loop import Plan, train
+        """Train the module in place; with a folder go on from a checkpoint there, if it is whole."""
+        from glmbench.training.checkpoint import CheckpointError
+        from glmbench.training.loop import DivergenceError, Plan, train
+        from glmbench.training.optimiser import adamw
         from glmbench.training.schedule import Schedule
 
         recipe = self._recipe
-        batches = _batches(collate, target, train_rows, recipe, seed)
         steps = recipe.steps(len(batches))
         plan = Plan(
             steps=steps,
@@ -197,14 +191,42 @@ class Scratch:
             return target.loss(module(*batch.inputs), batch.targets)
 
         evaluate = None
-        if dev_rows is not None:
-            held_out = _batches(collate, target, dev_rows, recipe, seed)
+        if stop_on is not None:
 
             def evaluate(module: nn.Module) -> float:
-                total = sum(loss(module, batch).item() * batch.size for batch in held_out.epoch(0))
-                return total / dev_rows.height
+                device = next(module.parameters()).device
+                total = sum(loss(module, batch.to(device)).item() * batch.size for batch in stop_on.epoch(0))
+                return total / len(stop_on.targets)
 
-        return train(module, batches, loss, optimiser, plan, seed=seed, evaluate=evaluate, description=self.name)
+        def attempt(checkpoint: Path | None) -> TrainingRecord:
+            return train(
+                module,
+                batches,
+                loss,
+                adamw(module, lr=recipe.lr, weight_decay=recipe.weight_decay),
+                plan,
+                seed=seed,
+                evaluate=evaluate,
+                checkpoint=checkpoint,
+                checkpoint_every=CHECKPOINT_SECONDS,
+                description=self.name,
+            )
+
+        try:
+            record = attempt(folder)
+        except CheckpointError:  # damaged, or written by another version of the loop; nothing was changed yet
+            _remove(folder)
+            record = attempt(folder if folder and not folder.exists() else None)
+        except DivergenceError:
+            _remove(folder)
+            raise
+        _remove(folder)
+        return record
+
+
+def _remove(folder: Path | None) -> None:
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class TrainedNetwork:
@@ -240,15 +262,6 @@ class TrainedNetwork:
                 inputs = (x if x is None else x.to(device) for x in self.collate.batch(encoded, rows))
                 out[rows] = self.target.decode(self.module(*inputs)).cpu().numpy()
         return out
-
-
-def _target(task: Task, rows: pl.DataFrame) -> Target:
-    """Classes as the card names them, else as many as the labels of the training and test rows show."""
-    if task.card.kind == "regression":
-        labels = rows["label"].cast(pl.Float64).to_numpy()
-        return Target(outputs=1, mean=float(labels.mean()), scale=float(labels.std()) or 1.0)
-    seen = [rows["label"]] + ([task.load("test")["label"]] if "test" in task.splits() else [])
-    return Target(outputs=class_count(task.card, pl.concat([labels.cast(pl.Int64) for labels in seen]).to_numpy()))
 
 
 def _batches(collate: Collate, target: Target, rows: pl.DataFrame, recipe: ScratchRecipe, seed: int) -> InMemoryBatches:

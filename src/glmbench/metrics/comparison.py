@@ -200,22 +200,6 @@ def rank_intervals(estimates: Values, q: Values, *, alpha: float = 0.05) -> list
     return [(1 + int(better[:, i].sum()), m - int(better[i].sum())) for i in range(m)]
 
 
-def undecided_groups(estimates: Values, q: Values, *, alpha: float = 0.05) -> list[list[int]]:
-    """Models in groups, best group first; between two groups every pair is decided, within a group the order is not.
-
-    A group of several may hold decided pairs: A above C, while B is apart from neither. Arguments as `rank_intervals`.
-    """
-    better = _decidedly_better(estimates, q, alpha)
-    order = np.argsort(-np.nansum(np.where(np.eye(len(better), dtype=bool), 0.0, estimates), axis=1), kind="stable")
-    groups: list[list[int]] = []
-    start = 0
-    for end in range(1, len(order) + 1):
-        if bool(better[np.ix_(order[start:end], order[end:])].all()):
-            groups.append([int(i) for i in order[start:end]])
-            start = end
-    return groups
-
-
 def _decidedly_better(estimates: Values, q: Values, alpha: float) -> NDArray[np.bool_]:
     """Whether row model is better than column model, and that is decided: (m, m)."""
     better: NDArray[np.bool_] = (np.nan_to_num(estimates) > 0) & (np.nan_to_num(q, nan=1.0) < alpha)

@@ -80,7 +80,7 @@ class Checkpoint:
         return merged
 
 
-def locate(reference: ModelReference, *, trust_remote_code: bool, weights: bool = True) -> Checkpoint:
+def locate(reference: ModelReference, *, trust_remote_code: bool, offline: bool, weights: bool = True) -> Checkpoint:
     """The checkpoint of an `hf:` or `random:` reference: a local folder, or a hub snapshot (downloaded unless offline).
 
     Raises:
@@ -97,7 +97,7 @@ def locate(reference: ModelReference, *, trust_remote_code: bool, weights: bool 
             )
         checkpoint = Checkpoint(path.resolve(), trust_remote_code=trust_remote_code)
     elif _HUB_ID.fullmatch(reference.locator):
-        checkpoint = _snapshot(reference, trust_remote_code, weights)
+        checkpoint = _snapshot(reference, trust_remote_code, offline, weights)
     else:
         raise UsageError(
             f"{reference}: there is no folder {path}; wanted a folder with config.json, or a hub id ORG/NAME"
@@ -107,7 +107,7 @@ def locate(reference: ModelReference, *, trust_remote_code: bool, weights: bool 
     return checkpoint
 
 
-def _snapshot(reference: ModelReference, trust_remote_code: bool, weights: bool) -> Checkpoint:
+def _snapshot(reference: ModelReference, trust_remote_code: bool, offline: bool, weights: bool) -> Checkpoint:
     hub_id, revision = reference.locator, reference.revision
     if trust_remote_code and not (revision and _COMMIT.fullmatch(revision)):
         raise UsageError(
@@ -115,21 +115,23 @@ def _snapshot(reference: ModelReference, trust_remote_code: bool, weights: bool)
             f"{reference.scheme}:{hub_id}@<40 hexadecimal digits> (the commit is shown under 'Files' on its hub page)"
         )
     wanted = CODE_AND_TOKENIZER + ABOUT
-    folder = _download(hub_id, revision, wanted + (SAFETENSORS if weights else ()))
+    folder = _download(hub_id, revision, wanted + (SAFETENSORS if weights else ()), offline)
     checkpoint = Checkpoint(folder, hub_id, revision, trust_remote_code)
     if weights and not checkpoint.weights:
-        _download(hub_id, revision, PICKLES)
+        _download(hub_id, revision, PICKLES, offline)
     return checkpoint
 
 
-def _download(hub_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+def _download(hub_id: str, revision: str | None, patterns: tuple[str, ...], offline: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     command = f"hf download {hub_id}" + (f" --revision {revision}" if revision else "")
     try:
         with nullcontext() if sys.stderr.isatty() else quiet():
-            return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
+            return Path(
+                snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), local_files_only=offline)
+            )
     except HFValidationError as error:
         raise UsageError(f"{hub_id!r} is no hub id: {error}") from None
     except LocalEntryNotFoundError:

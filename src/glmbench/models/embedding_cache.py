@@ -9,7 +9,7 @@ in common.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -34,6 +34,10 @@ _KEY = 16
 _VECTORS, _KEYS = ".vectors.npy", ".keys.npy"
 
 Keys = NDArray[np.void]
+Part = tuple[NDArray[np.intp], NDArray[np.float32]]
+"""Places (n,) in the sorted keys of what was asked, and their vectors (n, dim)."""
+
+_NOTHING: Part = (np.empty(0, dtype=np.intp), np.empty((0, 0), dtype=np.float32))
 
 
 def with_cache(model: Model, folder: Path) -> Model:
@@ -63,56 +67,83 @@ class CachedEmbeddings:
         """As the wrapped model's `embed`, float32 (batch, dim); sequences that occur twice are embedded once."""
         if not sequences:
             return np.asarray(self._model.embed(sequences), dtype=np.float32)
-        keys = _keys_of(sequences)
-        unique, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        shards = self._shards()
-        known = np.concatenate([np.empty(0, keys.dtype), *(shard_keys for shard_keys, _ in shards)])
-        missing = first[~np.isin(unique, known)]
-        missing.sort()
+        unique, first, inverse = np.unique(_keys_of(sequences), return_index=True, return_inverse=True)
+        features: NDArray[np.float32] | None = None
+        for places, vectors in self._parts(sequences, unique, first):
+            if features is None:
+                features = np.empty((len(unique), vectors.shape[1]), dtype=np.float32)
+            features[places] = vectors
+        assert features is not None
+        return features[inverse]
+
+    def _parts(self, sequences: Sequence[str], unique: Keys, first: NDArray[np.intp]) -> Iterator[Part]:
+        """Vectors of every key, first those on disk, then those that must be computed, in order of occurrence."""
+        absent = np.ones(len(unique), dtype=np.bool_)
+        for keys_path in self._shards():
+            places, vectors = _read_shard(keys_path, unique, absent)
+            if len(places):
+                absent[places] = False
+                yield places, vectors
+        missing = np.flatnonzero(absent)
+        missing = missing[np.argsort(first[missing])]
         if len(missing):
             with progress(f"embedding by {self.card.name}", total=len(missing)) as bar:
-                shards += [
-                    self._compute(sequences, keys, missing[start : start + SHARD], bar)
-                    for start in range(0, len(missing), SHARD)
-                ]
-        return _gather(unique, shards)[inverse]
+                for start in range(0, len(missing), SHARD):
+                    places = missing[start : start + SHARD]
+                    texts = [sequences[index] for index in first[places]]
+                    yield places, self._compute(texts, unique[places], bar)
 
-    def _shards(self) -> list[tuple[Keys, NDArray[np.float32]]]:
-        """Keys (n,) and vectors (n, dim), mapped from disk, of every whole shard; broken ones are removed."""
-        shards = []
-        for keys_path in sorted(self._folder.glob(f"[!.]*{_KEYS}")):
-            vectors_path = keys_path.with_name(keys_path.name.removesuffix(_KEYS) + _VECTORS)
-            try:
-                keys = np.load(keys_path)
-                vectors = np.load(vectors_path, mmap_mode="r")
-                whole = keys.dtype == np.uint8 and keys.shape[1:] == (_KEY,) and vectors.shape[:1] == keys.shape[:1]
-            except (ValueError, EOFError, OSError):
-                whole = False
-            if whole and vectors.dtype == np.float32 and vectors.ndim == 2:
-                shards.append((_as_void(keys), vectors))
-            else:
-                keys_path.unlink(missing_ok=True)
-                vectors_path.unlink(missing_ok=True)
-        return shards
+    def _shards(self) -> list[Path]:
+        """Key files; none where the folder cannot be listed."""
+        with suppress(OSError):
+            return sorted(self._folder.glob(f"[!.]*{_KEYS}"))
+        return []
 
-    def _compute(
-        self, sequences: Sequence[str], keys: Keys, at: NDArray[np.intp], bar: Bar
-    ) -> tuple[Keys, NDArray[np.float32]]:
-        """Embed `sequences[at]` and store them as a shard named by its content."""
-        texts = [sequences[index] for index in at]
+    def _compute(self, texts: list[str], keys: Keys, bar: Bar) -> NDArray[np.float32]:
+        """Embed sequences and store them as a shard named by their keys."""
         if isinstance(self._model, ReportsProgress):
             vectors = self._model.embed_reporting(texts, bar.advance)
         else:
             vectors = _dense(self._model, texts)
             bar.advance(len(texts))
-        shard_keys = keys[at]
-        raw = shard_keys.view(np.uint8).reshape(-1, _KEY)
+        raw = keys.view(np.uint8).reshape(-1, _KEY)
         name = sha256_bytes(raw.tobytes())
         with suppress(OSError):  # a full or read-only cache costs time later, not the job now
             for suffix, array in ((_VECTORS, vectors), (_KEYS, raw)):
                 with atomic_path(self._folder / f"{name}{suffix}") as temporary, temporary.open("wb") as file:
                     np.save(file, array)
-        return shard_keys, vectors
+        return vectors
+
+
+def _read_shard(keys_path: Path, wanted: Keys, absent: NDArray[np.bool_]) -> Part:
+    """Places in `wanted` (sorted, unique) that are absent and that a shard holds, and their vectors.
+
+    A broken shard is removed. One that cannot be read now (too many open files, a network share that is gone) is left
+    alone and holds nothing for the moment.
+    """
+    vectors_path = keys_path.with_name(keys_path.name.removesuffix(_KEYS) + _VECTORS)
+    with suppress(OSError):
+        try:
+            return _read_whole_shard(keys_path, vectors_path, wanted, absent)
+        except (ValueError, EOFError):
+            keys_path.unlink(missing_ok=True)
+            vectors_path.unlink(missing_ok=True)
+    return _NOTHING
+
+
+def _read_whole_shard(keys_path: Path, vectors_path: Path, wanted: Keys, absent: NDArray[np.bool_]) -> Part:
+    raw = np.load(keys_path)
+    if raw.dtype != np.uint8 or raw.shape[1:] != (_KEY,):
+        raise ValueError(f"{keys_path} holds no keys")
+    keys = _as_void(raw)
+    places = np.minimum(np.searchsorted(wanted, keys), len(wanted) - 1)
+    here = np.flatnonzero((wanted[places] == keys) & absent[places])
+    if not len(here):
+        return _NOTHING
+    vectors = np.load(vectors_path, mmap_mode="r")  # let go of on return, so that no file stays open
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(keys):
+        raise ValueError(f"{vectors_path} holds no vectors of {len(keys)} sequences")
+    return places[here], np.asarray(vectors[here])
 
 
 def _dense(model: Embeds, texts: list[str]) -> NDArray[np.float32]:
@@ -130,13 +161,3 @@ def _keys_of(sequences: Sequence[str]) -> Keys:
 
 def _as_void(keys: NDArray[np.uint8]) -> Keys:
     return cast(Keys, np.ascontiguousarray(keys).view(f"V{_KEY}").reshape(-1))
-
-
-def _gather(wanted: Keys, shards: list[tuple[Keys, NDArray[np.float32]]]) -> NDArray[np.float32]:
-    """Rows (len(wanted), dim) of sorted, unique keys that the shards hold."""
-    gathered = np.empty((len(wanted), shards[0][1].shape[1]), dtype=np.float32)
-    for keys, vectors in shards:
-        place = np.minimum(np.searchsorted(wanted, keys), len(wanted) - 1)
-        here = np.flatnonzero(wanted[place] == keys)
-        gathered[place[here]] = vectors[here]
-    return gathered

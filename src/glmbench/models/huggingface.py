@@ -6,7 +6,7 @@
 | `pool`       | `mean`, cls, max         | over tokens that stand for bases: no padding, no special tokens   |
 | `overflow`   | `refuse`, window, truncate | what becomes of sequences beyond the context                    |
 | `max_tokens` | integer                  | the context, special tokens included, where the checkpoint errs   |
-| `precision`  | `fp32`, bf16             | bf16 is automatic mixed precision; results are float32 either way |
+| `precision`  | `fp32`, bf16             | bf16 is automatic mixed precision, refused where it is emulated   |
 | `kmer`       | integer                  | the tokenizer wants overlapping k-mers joined by blanks (DNABERT) |
 
 Several windows of a sequence are averaged, weighted by their tokens (`max`: their maximum).
@@ -30,7 +30,7 @@ from glmbench.models.checkpoint_card import describe
 from glmbench.models.model import ModelCard, Pool
 from glmbench.models.reference import ModelReference, Options
 from glmbench.models.tokens import Overflow, Piece, Reader, batches
-from glmbench.models.weights import load_weights, read_config, read_tokenizer
+from glmbench.models.weights import implementation, load_weights, read_config, read_tokenizer
 from glmbench.progress import progress
 from glmbench.storage.hashing import sha256_json
 
@@ -78,18 +78,23 @@ class HuggingFaceModel:
     """A frozen network with its tokenizer; see the module for pooling and options."""
 
     def __init__(self, network: nn.Module, tokenizer: Any, config: Any, settings: Settings, card: ModelCard) -> None:
-        import torch
+        from glmbench.training.device import preferred_device
+        from glmbench.training.precision import resolve
 
         limit = _position_limit(network)
         context = settings.max_tokens or _stated_context(tokenizer, config, limit)
         if limit is not None and context is not None and context > limit:
             raise UsageError(f"{card.reference}: max_tokens is {context}, the network has {limit} positions")
         self._settings = settings
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = preferred_device()
+        self._precision = resolve(settings.precision, self._device)
         self._network = network.to(self._device)
         self._reader = Reader(tokenizer, context, overflow=settings.overflow, kmer=settings.kmer)
         self._pad = _pad_id(tokenizer, config)
-        self._masks = "attention_mask" in signature(network.forward).parameters
+        accepted = signature(network.forward).parameters
+        self._masks = "attention_mask" in accepted
+        # A decoder would keep keys and values of every layer for a next token that never comes.
+        self._fixed: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted else {}
         parameters = sum(parameter.numel() for parameter in network.parameters())
         known = {"tokenizer": type(tokenizer).__name__, "context": context, "parameters": parameters}
         self._card = card.model_copy(update=known)
@@ -145,21 +150,19 @@ class HuggingFaceModel:
             "cut_tokens": reading.cut,
         }
 
-    def _states(self, ids: list[list[int]]) -> torch.Tensor:
-        """Hidden states (batch, longest, dim) of the chosen layer; padding is on the right and masked."""
+    def _states(self, ids: list[list[int]], layer: int) -> torch.Tensor:
+        """Hidden states (batch, longest, dim) of a layer; padding is on the right and masked."""
         import torch
 
         longest = max(map(len, ids))
         padded = [row + [self._pad] * (longest - len(row)) for row in ids]
-        arguments: dict[str, Any] = {"input_ids": torch.tensor(padded, device=self._device)}
+        arguments: dict[str, Any] = {"input_ids": torch.tensor(padded, device=self._device), **self._fixed}
         if self._masks:
             real = [[1] * len(row) + [0] * (longest - len(row)) for row in ids]
             arguments["attention_mask"] = torch.tensor(real, device=self._device)
-        layer = self._settings.layer
         if layer != -1:
             arguments["output_hidden_states"] = True
-        mixed = torch.autocast(self._device.type, torch.bfloat16, enabled=self._settings.precision == "bf16")
-        with torch.inference_mode(), mixed:
+        with torch.inference_mode(), self._precision.matmuls(), self._precision.forward(self._device):
             output = self._network(**arguments)
         if layer == -1:
             return cast("torch.Tensor", output[0] if isinstance(output, tuple) else output.last_hidden_state)
@@ -172,7 +175,7 @@ class HuggingFaceModel:
         """Pooled states (batch, dim) of pieces."""
         import torch
 
-        states = self._states([piece.ids for piece in pieces]).float()
+        states = self._states([piece.ids for piece in pieces], self._settings.layer).float()
         if self._cls_position is not None:
             at = [0 if self._cls_position == 0 else len(piece.ids) - 1 for piece in pieces]
             pooled = states[torch.arange(len(pieces), device=states.device), torch.tensor(at, device=states.device)]
@@ -198,7 +201,7 @@ class HuggingFaceModel:
         return total / np.bincount(owners, weights=weights, minlength=count).astype(np.float32)[:, None]
 
     def _find_cls(self) -> int:
-        """0, or -1 for a causal network: one whose first token does not see the last."""
+        """0, or -1 for a causal network: one whose first token does not see the last, even after all layers."""
         import torch
 
         tokens = self._reader.probe[:6]
@@ -206,7 +209,7 @@ class HuggingFaceModel:
         if other is None:
             raise DataError(f"{self._card.reference}: the tokenizer has one token for all of DNA")
         rows = [self._reader.prefix + tokens[:-1] + [last] for last in (tokens[-1], other)]
-        states = self._states(rows)[:, 0]
+        states = self._states(rows, -1)[:, 0]
         if torch.equal(states[0], states[1]):
             return -1
         if not self._reader.prefix:
@@ -214,23 +217,27 @@ class HuggingFaceModel:
         return 0
 
 
-def load_huggingface(reference: ModelReference, *, trust_remote_code: bool = False) -> HuggingFaceModel:
+def load_huggingface(
+    reference: ModelReference, *, trust_remote_code: bool = False, offline: bool = False
+) -> HuggingFaceModel:
     """The model of an `hf:` reference.
 
     Raises:
         UsageError: unknown option, no such folder, or code that may not run.
         MissingData: the hub has no such model, or is out of reach and the model is not cached.
         DataError: the files are broken or of different models.
+        Unsupported: the device has no such precision.
     """
     options = Options(reference)
     settings = Settings.take(options)
     options.finish()
     text = str(reference)
-    checkpoint = locate(reference, trust_remote_code=trust_remote_code)
+    checkpoint = locate(reference, trust_remote_code=trust_remote_code, offline=offline)
     config = read_config(checkpoint, text)
     tokenizer = read_tokenizer(checkpoint, text)
     network = load_weights(checkpoint, config, text)
-    fingerprint = sha256_json(["hf", checkpoint.content_hash(), EMBEDDING_VERSION])
+    code = implementation(network, tokenizer, config)
+    fingerprint = sha256_json(["hf", checkpoint.content_hash(), code, EMBEDDING_VERSION])
     return HuggingFaceModel(network, tokenizer, config, settings, describe(checkpoint, reference, fingerprint))
 
 

@@ -101,7 +101,7 @@ class KmerModel:
         return csr_matrix((features.data, features.indices, features.indptr), shape=shape)
 
 
-def load_kmer(reference: ModelReference, *, trust_remote_code: bool = False) -> KmerModel:
+def load_kmer(reference: ModelReference, *, trust_remote_code: bool = False, offline: bool = False) -> KmerModel:
     """The model of `kmer:K`, `kmer:K1-K2` or `kmer:posK[?length=…]`.
 
     Raises:

@@ -29,7 +29,9 @@ VERSION = 1
 CONFIG = OneHotCNNConfig()
 
 
-def load_onehot_cnn(reference: ModelReference, *, trust_remote_code: bool = False) -> OneHotCNNModel:
+def load_onehot_cnn(
+    reference: ModelReference, *, trust_remote_code: bool = False, offline: bool = False
+) -> OneHotCNNModel:
     """The model of `onehot-cnn`.
 
     Raises:

@@ -8,14 +8,16 @@ from glmbench.models.checkpoint import locate
 from glmbench.models.checkpoint_card import describe
 from glmbench.models.huggingface import EMBEDDING_VERSION, HuggingFaceModel, Settings
 from glmbench.models.reference import ModelReference, Options
-from glmbench.models.weights import random_weights, read_config, read_tokenizer
+from glmbench.models.weights import implementation, random_weights, read_config, read_tokenizer
 from glmbench.storage.hashing import sha256_json
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-def load_random_weights(reference: ModelReference, *, trust_remote_code: bool = False) -> HuggingFaceModel:
+def load_random_weights(
+    reference: ModelReference, *, trust_remote_code: bool = False, offline: bool = False
+) -> HuggingFaceModel:
     """The random twin of the `hf:` model with the same locator, revision and options.
 
     Weights are drawn by the architecture's own initialisation from option `seed` (default 0). The fingerprint covers
@@ -30,11 +32,12 @@ def load_random_weights(reference: ModelReference, *, trust_remote_code: bool = 
     seed = cast(int, options.integer("seed", 0, least=0))
     options.finish()
     text = str(reference)
-    checkpoint = locate(reference, trust_remote_code=trust_remote_code, weights=False)
+    checkpoint = locate(reference, trust_remote_code=trust_remote_code, offline=offline, weights=False)
     config = read_config(checkpoint, text)
     tokenizer = read_tokenizer(checkpoint, text)
     network = random_weights(checkpoint, config, seed)
-    content = ["random", checkpoint.content_hash(weights=False), _state_hash(network), EMBEDDING_VERSION]
+    code = implementation(network, tokenizer, config)
+    content = ["random", checkpoint.content_hash(weights=False), _state_hash(network), code, EMBEDDING_VERSION]
     card = describe(checkpoint, reference, sha256_json(content))
     update = {
         "name": f"{card.name}, random weights" + (f" {seed}" if seed else ""),

@@ -1,7 +1,7 @@
 """From a reference to a model. Schemes are listed without importing what runs them; plugins add their own.
 
 A plugin is an entry point in the group `glmbench.models`: its name is the scheme, its value a loader
-`(reference: ModelReference, *, trust_remote_code: bool) -> Model`, whose docstring's first line is the help.
+`(reference: ModelReference, *, trust_remote_code: bool, offline: bool) -> Model`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PLUGIN_GROUP = "glmbench.models"
 class Loader(Protocol):
     """What a scheme is."""
 
-    def __call__(self, reference: ModelReference, *, trust_remote_code: bool = False) -> Model:
+    def __call__(self, reference: ModelReference, *, trust_remote_code: bool = False, offline: bool = False) -> Model:
         """Load the model or raise `UsageError`, `MissingData`, `DataError` or `Unsupported`."""
 
 
@@ -81,12 +81,13 @@ def known_schemes() -> tuple[Scheme, ...]:
     return SCHEMES + tuple(plugins)
 
 
-def load(reference: str, *, trust_remote_code: bool = False) -> Model:
+def load(reference: str, *, trust_remote_code: bool = False, offline: bool = False) -> Model:
     """Load the model of a reference.
 
     Args:
         reference: `SCHEME:LOCATOR[@REVISION][?key=value&…]`, see `reference.parse_reference`.
         trust_remote_code: let a checkpoint run the Python code it ships; a hub id then needs a pinned revision.
+        offline: take what is here and open no socket.
 
     Raises:
         UsageError: malformed reference, unknown scheme or option, or remote code that may not run.
@@ -108,4 +109,4 @@ def load(reference: str, *, trust_remote_code: bool = False) -> Model:
         )
     module, _, function = schemes[parsed.scheme].loader.partition(":")
     loader = cast(Loader, getattr(import_module(module), function))
-    return loader(parsed, trust_remote_code=trust_remote_code)
+    return loader(parsed, trust_remote_code=trust_remote_code, offline=offline)

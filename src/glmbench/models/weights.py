@@ -18,6 +18,9 @@ _NO_PART_OF_STATES = re.compile(
 )
 """Weights that hidden states do not depend on: heads, poolers, and buffers that old versions saved."""
 
+_OWN_CODE = "transformers_modules"
+"""The package that transformers imports checkpoints' own code into."""
+
 
 def read_config(checkpoint: Checkpoint, reference: str) -> Any:
     """The transformers configuration.
@@ -79,7 +82,7 @@ def load_weights(checkpoint: Checkpoint, config: Any, reference: str) -> nn.Modu
     try:
         with quiet(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
-            module, report = _auto_class(config).from_pretrained(
+            module, report = _auto_class(checkpoint, config).from_pretrained(
                 checkpoint.folder,
                 config=config,
                 dtype=torch.float32,
@@ -106,8 +109,19 @@ def random_weights(checkpoint: Checkpoint, config: Any, seed: int) -> nn.Module:
     arguments = {key: value for key, value in _arguments(checkpoint).items() if key != "local_files_only"}
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the processor's alone: fresh weights are drawn there
-        module = _auto_class(config).from_config(config, dtype=torch.float32, **arguments)
+        module = _auto_class(checkpoint, config).from_config(config, dtype=torch.float32, **arguments)
     return _states_module(module, config)
+
+
+def implementation(network: nn.Module, tokenizer: Any, config: Any) -> list[Any]:
+    """What runs the files, for a fingerprint: the network's module and class, and whether any code is the checkpoint's.
+
+    Modules of a checkpoint's own code count by their last name: the rest is where transformers happened to copy them.
+    """
+    owners = [type(part).__module__ for part in (network, tokenizer, config)]
+    remote = any(owner.startswith(f"{_OWN_CODE}.") for owner in owners)
+    module = owners[0].rpartition(".")[2] if owners[0].startswith(f"{_OWN_CODE}.") else owners[0]
+    return [module, type(network).__qualname__, remote]
 
 
 def _arguments(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -117,10 +131,12 @@ def _arguments(checkpoint: Checkpoint) -> dict[str, Any]:
     return arguments
 
 
-def _auto_class(config: Any) -> Any:
+def _auto_class(checkpoint: Checkpoint, config: Any) -> Any:
     from transformers import AutoModel, AutoModelForTextEncoding
     from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
 
+    if checkpoint.trust_remote_code and "AutoModel" in checkpoint.own_code():
+        return AutoModel  # else a stock configuration would lead to stock code
     # It has the encoder halves of T5 and its kin; AutoModel would want a decoder's weights as well.
     return AutoModelForTextEncoding if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else AutoModel
 

@@ -100,10 +100,11 @@ def _rows(scores: list[Score], board: int, labels: dict[tuple[str, str, str], st
     return [Row(s, label_of(s, labels), board, group_of.get(id(s)), len(ranked)) for s in placed]
 
 
-def _worst_first(score: Score) -> tuple[bool, float]:
+def _worst_first(score: Score) -> tuple[bool, bool, float]:
+    """Best first; then what is flagged, whose metric may be another; then what has no value."""
     if score.value is None:
-        return (True, 0.0)
-    return (False, -score.value if score.higher_is_better else score.value)
+        return (True, True, 0.0)
+    return (False, score.flagged, -score.value if score.higher_is_better else score.value)
 
 
 def undecided_groups(intervals: Sequence[tuple[int, int]]) -> list[int]:

@@ -16,7 +16,7 @@ from glmbench.evaluation.compare import Standing, compare
 from glmbench.evaluation.job import Result
 from glmbench.evaluation.plan import REFERENCE
 from glmbench.evaluation.store import Store
-from glmbench.evaluation.summary import Arm, ArmKey, Cell, arms, labels
+from glmbench.evaluation.summary import Arm, ArmKey, Cell, arms, finished, labels, overcome
 from glmbench.metrics.scores import metric_named
 from glmbench.report.citation import GLMBENCH
 from glmbench.report.data import (
@@ -34,12 +34,6 @@ from glmbench.suites import suite as suites
 from glmbench.suites.published import published
 from glmbench.suites.suite import DEFAULT, Suite
 
-PROTOCOLS = {
-    "corrected": "known errors of the published data and code mended; penalties chosen by inner cross-validation",
-    "released": "as the published code and data do it",
-    "deduplicated": "version 2 of every set: no sequence twice, on either strand, within or between splits",
-}
-
 
 def collect(store: Store, *, suites: Sequence[str] = (), title: str = "") -> ReportData:
     """Everything the page shows of a store; with `suites`, only of tasks that one of them lists.
@@ -51,8 +45,15 @@ def collect(store: Store, *, suites: Sequence[str] = (), title: str = "") -> Rep
     standings = compare(found)
     names = labels(found)
     used = [_suite(name) for name in sorted({_suite_name(arm.key.cell.task) for arm in found} - {DEFAULT})]
-    attempts = [r for r in store.attempts() if not suites or _suite_name(r.job.task) in suites]
-    limited = sum(result.job.limit is not None for result in store.results())
+    results = finished(store)
+    attempts = [
+        attempt
+        for attempt in store.attempts()
+        if attempt.job.limit is None
+        and not overcome(attempt, results)
+        and (not suites or _suite_name(attempt.job.task) in suites)
+    ]
+    limited = sum(result.job.limit is not None for result in results)
     return ReportData(
         title=title or "glmbench report",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -60,16 +61,28 @@ def collect(store: Store, *, suites: Sequence[str] = (), title: str = "") -> Rep
         scores=(*_scores(found, standings, names), *_published_scores(found, used)),
         aggregates=tuple(row for suite in used for row in _aggregates(suite, found)),
         tasks=_tasks(found),
-        comparisons=tuple(_comparison(c, names) for standing in standings for c in standing.comparisons),
+        comparisons=tuple(_comparison(c, names, found) for standing in standings for c in standing.comparisons),
         skipped=tuple(_skipped(attempts)),
         environment=_environment(found),
-        methods=Methods(version=version("glmbench"), procedures=_procedures(found), protocols=PROTOCOLS),
+        methods=Methods(version=version("glmbench"), procedures=_procedures(found), protocols=_protocols(used)),
         citations=(GLMBENCH, *(suite.citation for suite in used if suite.citation)),
         notes=(
             *(f"{suite.title}: {note}" for suite in used for note in suite.notes),
             *((f"{limited} trial results (--limit) are in the store and not on this page.",) if limited else ()),
         ),
     )
+
+
+def _protocols(used: list[Suite]) -> dict[str, str]:
+    """What each protocol means; where suites mean different things, each by its name."""
+    words: dict[str, dict[str, str]] = defaultdict(dict)
+    for suite in used:
+        for protocol, meaning in suite.protocol_words.items():
+            words[protocol][suite.name] = meaning
+    return {
+        protocol: next(iter(meant.values())) if len(meant) == 1 else "; ".join(f"{k}: {v}" for k, v in meant.items())
+        for protocol, meant in words.items()
+    }
 
 
 def _suite(name: str) -> Suite:
@@ -88,6 +101,12 @@ def _distinct(arm: Arm, found: Iterable[Arm]) -> str:
     """The model reference, with the fingerprint where a store holds several models under one reference."""
     several = {other.key.fingerprint for other in found if other.key.model == arm.key.model}
     return arm.key.model if len(several) == 1 else f"{arm.key.model}#{arm.key.fingerprint[:7]}"
+
+
+def _task_name(cell: Cell, found: Iterable[Arm]) -> str:
+    """The task, with the start of its data's hash where a store holds results of several data under one name."""
+    several = {arm.key.cell.data for arm in found if arm.key.cell.task == cell.task}
+    return cell.task if len(several) == 1 else f"{cell.task} ({cell.data[:7]})"
 
 
 def _scores(found: list[Arm], standings: list[Standing], names: dict[ArmKey, str]) -> list[Score]:
@@ -120,7 +139,7 @@ def _score(arm: Arm, found: list[Arm], names: dict[ArmKey, str]) -> Score:
     }
     metric = metric_named(card.metric)
     return Score(
-        task=cell.task,
+        task=_task_name(cell, found),
         task_title=card.title,
         suite=_suite_name(cell.task),
         model=_distinct(arm, found),
@@ -162,10 +181,10 @@ def _versus_control(arm: Arm, standing: Standing, names: dict[ArmKey, str]) -> D
     return None
 
 
-def _comparison(compared: Compared, names: dict[ArmKey, str]) -> Comparison:
+def _comparison(compared: Compared, names: dict[ArmKey, str], found: list[Arm]) -> Comparison:
     d, cell = compared.difference, compared.cell
     return Comparison(
-        task=cell.task,
+        task=_task_name(cell, found),
         metric=compared.metric,
         a=names[compared.a.key],
         b=names[compared.b.key],
@@ -189,13 +208,13 @@ def _published_scores(found: list[Arm], used: list[Suite]) -> list[Score]:
         for cell, card in boards.items():
             for row in table.iter_rows(named=True):
                 if (f"{row['task']}@1", row["metric"]) == (cell.task, card.metric):
-                    rows.append(_published(row, suite, cell, card.title))
+                    rows.append(_published(row, suite, cell, _task_name(cell, found), card.title))
     return rows
 
 
-def _published(row: dict[str, Any], suite: Suite, cell: Cell, title: str) -> Score:
+def _published(row: dict[str, Any], suite: Suite, cell: Cell, task: str, title: str) -> Score:
     return Score(
-        task=cell.task,
+        task=task,
         task_title=title,
         suite=suite.name,
         model=row["model"],
@@ -218,7 +237,8 @@ def _aggregates(suite: Suite, found: list[Arm]) -> list[Aggregate]:
         measured = aggregate(declared, found)
         for one in measured:
             rows.append(Aggregate(
-                name=declared.title, suite=suite.name, model=one.model, model_name=one.name, kind=cast(Kind, one.kind),
+                name=declared.title + ("" if one.version == "1" else f" (version {one.version})"),
+                suite=suite.name, model=one.model, model_name=one.name, kind=cast(Kind, one.kind),
                 method=one.method, budget=one.budget, protocol=one.protocol, value=one.value, low=one.low,
                 high=one.high, have=one.have, of=one.of, caveat=declared.note,
             ))  # fmt: skip
@@ -237,11 +257,11 @@ def _aggregates(suite: Suite, found: list[Arm]) -> list[Aggregate]:
 def _tasks(found: list[Arm]) -> tuple[TaskInfo, ...]:
     by_task: dict[str, list[Arm]] = defaultdict(list)
     for arm in found:
-        by_task[arm.key.cell.task].append(arm)
-    return tuple(_task(members) for members in by_task.values())
+        by_task[_task_name(arm.key.cell, found)].append(arm)
+    return tuple(_task(name, members) for name, members in by_task.items())
 
 
-def _task(members: list[Arm]) -> TaskInfo:
+def _task(name: str, members: list[Arm]) -> TaskInfo:
     card = members[0].task
     sizes = {
         f"train ({arm.key.cell.budget})": arm.results[0].counts["train"]
@@ -251,7 +271,7 @@ def _task(members: list[Arm]) -> TaskInfo:
     labels_seen = members[0].predictions[0]["label"].to_numpy()
     chance = metric_named(card.metric).chance(labels_seen)
     return TaskInfo(
-        name=card.reference,
+        name=name,
         title=card.title,
         suite=_suite_name(card.name),
         description=card.description,

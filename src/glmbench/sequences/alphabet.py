@@ -106,18 +106,24 @@ class EncodedBatch:
             DataError: a sequence is longer than `width`; nothing is cut here.
         """
         lengths = self.lengths
-        longest = int(lengths.max(initial=0))
-        columns = longest if width is None else width
-        if longest > columns:
-            at = int(lengths.argmax())
-            raise DataError(
-                f"sequence {at} has {longest} bases, more than the {columns} wanted; cut the sequences first"
-            )
+        columns = int(lengths.max(initial=0)) if width is None else width
+        require_width(lengths, columns)
         if lengths.min(initial=columns) == columns:
             return self.codes.reshape(len(self), columns)
         filled = np.full((len(self), columns), N, dtype=np.uint8)
         filled[np.arange(columns) < lengths[:, None]] = self.codes
         return filled
+
+
+def require_width(lengths: Integers, width: int) -> None:
+    """Refuse sequences that are longer than a table is wide.
+
+    Raises:
+        DataError: there is one; nothing is cut silently.
+    """
+    if lengths.max(initial=0) > width:
+        at = int(lengths.argmax())
+        raise DataError(f"sequence {at} has {lengths[at]} bases, more than the {width} wanted; cut the sequences first")
 
 
 def flatten(sequences: EncodedBatch | Codes) -> tuple[Codes, Integers]:

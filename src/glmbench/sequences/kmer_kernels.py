@@ -99,3 +99,29 @@ def count_sparse(
             table[indices[entry]] = 0
         indptr[i + 1] = filled
     return filled
+
+
+@njit(cache=True, nogil=True)
+def fill_positional(codes: Codes, offsets: Integers, k: int, indptr: NDArray[Any], indices: NDArray[Any]) -> int:
+    """Fill the arrays of a CSR matrix (sequences, positions * 4^k) that has a one for each window without N.
+
+    Returns:
+        The number of entries.
+    """
+    kmers = 1 << (2 * k)
+    filled = 0
+    for i in range(offsets.size - 1):
+        kmer = 0
+        run = 0
+        for j in range(offsets[i], offsets[i + 1]):
+            code = codes[j]
+            if code > 3:
+                run = 0
+            else:
+                kmer = ((kmer << 2) | code) & (kmers - 1)
+                run += 1
+                if run >= k:
+                    indices[filled] = (j - offsets[i] - k + 1) * kmers + kmer
+                    filled += 1
+        indptr[i + 1] = filled
+    return filled

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from glmbench.sequences.alphabet import BASES, EncodedBatch, flatten
+from glmbench.sequences.alphabet import BASES, EncodedBatch, flatten, require_width
 from glmbench.sequences.typing import Codes, Integers
 
 if TYPE_CHECKING:
@@ -105,23 +105,24 @@ def positional_kmers(sequences: EncodedBatch | Codes, k: int, *, width: int | No
     """
     from scipy.sparse import csr_array
 
+    from glmbench.sequences.kmer_kernels import fill_positional
+
     _check_k(k, MAX_SPARSE_K)
-    codes = _as_matrix(sequences, width)
-    positions = codes.shape[1] - k + 1
+    codes, offsets = flatten(sequences)
+    lengths = np.diff(offsets)
+    longest = int(lengths.max(initial=0)) if isinstance(sequences, EncodedBatch) else sequences.shape[-1]
+    columns = longest if width is None else width
+    require_width(lengths, columns)
+    positions = columns - k + 1
     if positions < 1:
-        raise ValueError(f"sequences of {codes.shape[1]} bases have no {k}-mer; choose a smaller k")
-    kmers = np.zeros((len(codes), positions), dtype=np.int64)
-    known = np.ones((len(codes), positions), dtype=bool)
-    for offset in range(k):
-        column = codes[:, offset : offset + positions]
-        kmers = kmers * 4 + column
-        known &= column < 4
-    columns = kmers + np.arange(positions) * 4**k
-    indptr = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
-    indices = columns[known].astype(_index_type(positions * 4**k))
-    values = np.ones(indices.size, dtype=np.float32)
-    shape = (len(codes), positions * 4**k)
-    return csr_array((values, indices, indptr.astype(indices.dtype)), shape=shape)
+        raise ValueError(f"sequences of {columns} bases have no {k}-mer; choose a smaller k")
+    capacity = int(np.maximum(lengths - k + 1, 0).sum())
+    index_type = _index_type(max(positions * 4**k, capacity))
+    indptr = np.zeros(len(offsets), dtype=index_type)
+    indices = np.empty(capacity, dtype=index_type)
+    filled = fill_positional(codes, offsets, k, indptr, indices)
+    values = np.ones(filled, dtype=np.float32)
+    return csr_array((values, indices[:filled], indptr), shape=(len(offsets) - 1, positions * 4**k))
 
 
 def kmer_names(k: int) -> list[str]:
@@ -180,14 +181,6 @@ def _check_k(k: int, largest: int) -> None:
 def _largest_count(dtype: np.dtype[Any]) -> int:
     """The largest n such that 0..n are exact in `dtype`."""
     return int(np.iinfo(dtype).max) if dtype.kind in "iu" else int(2 ** (np.finfo(dtype).nmant + 1))
-
-
-def _as_matrix(sequences: EncodedBatch | Codes, width: int | None) -> Codes:
-    if isinstance(sequences, EncodedBatch):
-        return sequences.matrix(width)
-    if width is None or width == sequences.shape[1]:
-        return sequences
-    return EncodedBatch(*flatten(sequences)).matrix(width)
 
 
 def _index_type(largest: int) -> type[np.int32] | type[np.int64]:

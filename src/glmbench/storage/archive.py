@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import stat
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
 from glmbench.errors import DataError
+from glmbench.storage.reading import UnavailableError, copy_stream
 
 
 def relative_name(name: str) -> PurePosixPath:
@@ -30,23 +30,32 @@ def extract_member(archive: Path, member: str, destination: Path) -> bool:
 
     Raises:
         DataError: the name is unsafe, the member is a link, a folder or encrypted, or the archive is damaged.
+        UnavailableError: the archive is absent or cannot be read.
+        OSError: the destination cannot be written.
     """
     relative_name(member)
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with _opened(archive) as opened:
             try:
                 info = opened.getinfo(member)
             except KeyError:
                 return False
             _require_plain_file(info, archive)
             with opened.open(info) as source, destination.open("wb") as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+                copy_stream(source, sink)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
         raise DataError(
             f"{archive} is not a whole zip archive ({error or 'it ends too early'}), wanted its member {member}; "
             "remove it and get it again"
         ) from error
     return True
+
+
+def _opened(archive: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(archive)
+    except OSError as error:
+        raise UnavailableError(error.strerror or str(error)) from error
 
 
 def _require_plain_file(info: zipfile.ZipInfo, archive: Path) -> None:

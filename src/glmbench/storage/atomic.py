@@ -86,7 +86,7 @@ def sweep(folder: Path, older_than_seconds: float = 24 * 3600) -> int:
     """Remove what killed writers left in `folder` longer than `older_than_seconds` ago; return how many entries."""
     swept = 0
     for entry in folder.glob(f"{TEMPORARY}*"):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # gone by now, or another person's in a shared folder
             if time.time() - entry.stat().st_mtime < older_than_seconds:
                 continue
             if entry.is_dir():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from glmbench.progress import progress
+from glmbench.storage.reading import UnavailableError
 
 TIMEOUT_SECONDS = 20.0
 UNREACHABLE_SECONDS = 300.0
@@ -17,7 +18,7 @@ _unreachable: dict[str, float] = {}
 """When a host last did not answer, on the monotonic clock."""
 
 
-class DownloadError(Exception):
+class DownloadError(UnavailableError):
     """A URL that could not be read to its end; the message is the reason alone."""
 
 
@@ -31,6 +32,7 @@ def download(url: str, destination: Path, *, timeout: float = TIMEOUT_SECONDS) -
 
     Raises:
         DownloadError: an HTTP status other than success, no connection, a time-out, or fewer bytes than announced.
+        OSError: the destination cannot be written.
     """
     import http.client
     import urllib.error
@@ -44,18 +46,19 @@ def download(url: str, destination: Path, *, timeout: float = TIMEOUT_SECONDS) -
         raise DownloadError(f"no connection (to {host}, a moment ago)")
     request = urllib.request.Request(url, headers={"User-Agent": "glmbench"})
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response, destination.open("wb") as sink:
-            announced = response.headers.get("Content-Length")
-            total = int(announced) if announced and announced.isdigit() else None
-            received = _copy(response, sink, url, total)
+        response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
         raise DownloadError(f"HTTP status {error.code} {error.reason}") from error
     except urllib.error.URLError as error:
         _unreachable[host] = time.monotonic()
         raise DownloadError(f"no connection ({error.reason})") from error
-    except (http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as error:
+    except (http.client.HTTPException, OSError, ValueError) as error:
         raise DownloadError(f"broken answer ({type(error).__name__}: {error})") from error
+    with response, destination.open("wb") as sink:
+        announced = response.headers.get("Content-Length")
+        total = int(announced) if announced and announced.isdigit() else None
+        received = _copy(response, sink, url, total)
     if total is not None and received != total:
         raise DownloadError(f"the connection ended after {received} of {total} bytes")
 
@@ -72,7 +75,9 @@ def _copy(source: BinaryIO, sink: BinaryIO, url: str, total: int | None) -> int:
 
 def _read(source: BinaryIO) -> bytes:
     """One block; a failure here is the connection's, one of the write beside it is the disk's and passes through."""
+    from http.client import HTTPException
+
     try:
         return source.read(_BLOCK)
-    except OSError as error:
-        raise DownloadError(f"the connection broke ({error})") from error
+    except (OSError, HTTPException) as error:
+        raise DownloadError(f"the connection broke ({type(error).__name__}: {error})") from error

@@ -1,14 +1,14 @@
 """Files named by a card, brought into the cache: from a mirror, from an archive in it, or from their source.
 
 The order is: the cache; the mirror's file; the archive in the mirror; each URL. What arrives is checked before it is
-installed, so a file that stands in the cache is whole. Where a card knows no checksum, the SHA-256 of the first
-download is written beside the file (`<file>.sha256`) and holds from then on; such a file is reported as unverified.
+installed, so a file that stands in the cache is whole, and no web page that some network served in its place. Where a
+card knows no checksum, the SHA-256 of the first download is written beside the file (`<file>.sha256`) and holds from
+then on; such a file is reported as unverified.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,11 +17,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from glmbench.errors import DataError, GlmbenchError, MissingData, UsageError
-from glmbench.storage.archive import extract_member, relative_name
+from glmbench.storage.archive import relative_name
 from glmbench.storage.atomic import atomic_path, sweep, write_text
 from glmbench.storage.cache import cache_folder
-from glmbench.storage.download import DownloadError, download, is_url
-from glmbench.storage.hashing import git_blob_file, sha256_bytes, sha256_file
+from glmbench.storage.download import download, is_url
+from glmbench.storage.hashing import git_blob_file, sha256_bytes, sha256_file, sha256_json
+from glmbench.storage.places import Place, copy_file, copy_member, download_member
+from glmbench.storage.reading import UnavailableError, is_html
 
 
 class SourceFile(BaseModel):
@@ -56,20 +58,8 @@ class Access:
     cache: Path = field(default_factory=cache_folder)
     mirror: str | None = None
     offline: bool = False
-
-
-class _AbsentError(Exception):
-    """This place does not have the file; the message is the reason."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A place a file may be in, and how to write the file from there to a path."""
-
-    words: str
-    write: Callable[[Path], None]
-    public: bool = False
-    """One of the card's URLs, rather than a mirror that the user chose."""
+    own_card: Path | None = None
+    """The user's own card that names the files: what it names is kept apart from the files of other cards."""
 
 
 _checked: set[tuple[str, int, int, str]] = set()
@@ -77,8 +67,17 @@ _checked: set[tuple[str, int, int, str]] = set()
 
 
 def cached_path(file: SourceFile, access: Access) -> Path:
-    """Where the file stands in the cache, whether or not it does yet."""
-    return access.cache / "data" / relative_name(file.path)
+    """Where the file stands in the cache, whether or not it does yet.
+
+    Cards of the package agree on their paths. A user's own card may use any: its files lie under a name made of their
+    checksum or, without one, of the card and the sources.
+    """
+    data, relative = access.cache / "data", relative_name(file.path)
+    if access.own_card is None:
+        return data / relative
+    known = [file.sha256, file.git_blob]
+    sources = [str(access.own_card.resolve()), file.archive, file.member, list(file.urls)]
+    return data / "own" / sha256_json(known if file.verifiable else sources)[:16] / relative
 
 
 def fetch(file: SourceFile, access: Access, *, name: str = "NAME") -> Path:
@@ -100,10 +99,11 @@ def fetch(file: SourceFile, access: Access, *, name: str = "NAME") -> Path:
         return target
     places = list(_places(file, access))
     with _writing(target):
-        if target.is_file():
-            _check_cached(file, target)
-        else:
+        is_here = target.is_file()
+        if not is_here:
             _install(file, target, places, access, name)
+    if is_here:
+        _check_cached(file, target)
     return target
 
 
@@ -122,18 +122,20 @@ def content_id(file: SourceFile, access: Access, *, name: str = "NAME") -> str:
     return _recorded(path) or sha256_file(path)
 
 
-def _install(file: SourceFile, target: Path, places: list[_Place], access: Access, name: str) -> None:
+def _install(file: SourceFile, target: Path, places: list[Place], access: Access, name: str) -> None:
     tried: list[str] = []
     refused: DataError | None = None
     for place in places:
         try:
             with atomic_path(target) as temporary:
                 place.write(temporary)
+                if is_html(temporary) and not file.path.endswith((".html", ".htm")):
+                    raise UnavailableError("a web page instead of the file; does the network ask for a log-in?")
                 _check(file, temporary, place.words)
             if not file.verifiable:
-                write_text(_record_path(target), sha256_file(target) + "\n")
+                write_text(record_path(target), sha256_file(target) + "\n")
             return
-        except (_AbsentError, DownloadError) as error:
+        except UnavailableError as error:
             tried.append(f"{place.words}: {error}")
         except DataError as error:
             # The mirror a user chose must be right; of several public copies one may be, though another is not.
@@ -154,7 +156,7 @@ def _missing(file: SourceFile, tried: list[str], access: Access, name: str) -> M
     return MissingData(f"{file.path} is missing ({'; '.join(looked)}); get it with {' or '.join(ways)}")
 
 
-def _places(file: SourceFile, access: Access) -> Iterator[_Place]:
+def _places(file: SourceFile, access: Access) -> Iterator[Place]:
     relative = relative_name(file.path)
     mirror = access.mirror
     if mirror is not None and is_url(mirror):
@@ -163,65 +165,41 @@ def _places(file: SourceFile, access: Access) -> Iterator[_Place]:
         folder = Path(mirror).expanduser()
         if not folder.is_dir():
             raise UsageError(f"mirror {mirror!r}: no such folder; want a folder or an http(s) URL")
-        yield _Place(str(folder / relative), partial(_copy_file, folder / relative))
+        yield Place(str(folder / relative), partial(copy_file, folder / relative))
         if file.archive is not None and file.member is not None:
             archive = folder / relative_name(file.archive)
-            yield _Place(f"{archive}:{file.member}", partial(_copy_member, archive, file.member))
+            yield Place(f"{archive}:{file.member}", partial(copy_member, archive, file.member))
     if not access.offline:
         for url in file.urls:
-            yield _Place(url, partial(download, url), public=True)
+            yield Place(url, partial(download, url), public=True)
 
 
-def _mirror_url_places(file: SourceFile, access: Access, mirror: str) -> Iterator[_Place]:
+def _mirror_url_places(file: SourceFile, access: Access, mirror: str) -> Iterator[Place]:
     from urllib.parse import quote
 
     url = f"{mirror}/{quote(file.path)}"
     archive_url = f"{mirror}/{quote(file.archive)}" if file.archive is not None else None
     if access.offline:
-        yield _Place(url, _refuse_offline)
+        yield Place(url, _refuse_offline)
         return
-    yield _Place(url, partial(download, url))
+    yield Place(url, partial(download, url))
     if archive_url is not None and file.member is not None:
-        member = partial(_download_member, archive_url, file.member, access.cache)
-        yield _Place(f"{archive_url}:{file.member}", member)
+        kept = access.cache / "archives" / f"{sha256_bytes(archive_url.encode())[:16]}.zip"
+        words = f"{archive_url}:{file.member}"
+        check = partial(_check, file, words=words)
+        yield Place(words, partial(download_member, archive_url, file.member, kept, check))
 
 
 def _refuse_offline(destination: Path) -> None:
-    raise _AbsentError("not asked (offline)")
-
-
-def _copy_file(source: Path, destination: Path) -> None:
-    try:
-        opened = source.open("rb")
-    except OSError as error:
-        raise _AbsentError(error.strerror or str(error)) from error
-    with opened, destination.open("wb") as sink:
-        shutil.copyfileobj(opened, sink, 1 << 20)
-
-
-def _copy_member(archive: Path, member: str, destination: Path) -> None:
-    if not archive.is_file():
-        raise _AbsentError("not there")
-    if not extract_member(archive, member, destination):
-        raise _AbsentError("the archive has no such member")
-
-
-def _download_member(url: str, member: str, cache: Path, destination: Path) -> None:
-    """Keep the archive in the cache, since a card's other files are in it too; drop it if it proves damaged."""
-    archive = cache / "archives" / f"{sha256_bytes(url.encode())[:16]}.zip"
-    if not archive.is_file():
-        with atomic_path(archive) as temporary:
-            download(url, temporary)
-    try:
-        _copy_member(archive, member, destination)
-    except DataError:
-        archive.unlink(missing_ok=True)
-        raise
+    raise UnavailableError("not asked (offline)")
 
 
 @contextmanager
 def _writing(target: Path) -> Iterator[None]:
-    """Hold the file's lock, so that of two processes one downloads; an unwritable cache is said in plain words."""
+    """Hold the file's lock, so that of two processes one downloads; an unwritable cache is said in plain words.
+
+    Places that cannot be read are `UnavailableError` by now: what is left of OSError is the cache's.
+    """
     from filelock import FileLock
 
     try:
@@ -236,28 +214,34 @@ def _writing(target: Path) -> Iterator[None]:
         ) from error
 
 
-def _record_path(path: Path) -> Path:
+def record_path(path: Path) -> Path:
+    """Where the SHA-256 of the first download is kept, for a file that the card knows no checksum of."""
     return path.with_name(path.name + ".sha256")
 
 
 def _recorded(path: Path) -> str | None:
     try:
-        return _record_path(path).read_text(encoding="ascii").strip() or None
+        return record_path(path).read_text(encoding="ascii").strip() or None
     except FileNotFoundError:
         return None
 
 
+def mismatch(file: SourceFile, path: Path) -> str | None:
+    """What a file has otherwise than the card says (checksum, number of bytes), in words; None where it fits."""
+    if file.sha256 is not None and (got := sha256_file(path)) != file.sha256:
+        return f"sha256 is {got}, want {file.sha256}"
+    if file.sha256 is None and file.git_blob is not None and (got := git_blob_file(path)) != file.git_blob:
+        return f"git blob id is {got}, want {file.git_blob}"
+    if file.bytes is not None and (size := path.stat().st_size) != file.bytes:
+        return f"it has {size} bytes, want {file.bytes}"
+    return None
+
+
 def _check(file: SourceFile, path: Path, words: str) -> None:
-    """Compare a file with what the card knows of it."""
-    if file.sha256 is not None:
-        kind, wanted, got = "sha256", file.sha256, sha256_file(path)
-    elif file.git_blob is not None:
-        kind, wanted, got = "git blob id", file.git_blob, git_blob_file(path)
-    else:
-        return
-    if got != wanted:
+    """Refuse a file that is not what the card knows of it."""
+    if (wrong := mismatch(file, path)) is not None:
         raise DataError(
-            f"{words}: {kind} is {got}, want {wanted} for {file.path}; the file is damaged or has changed. "
+            f"{words}: {wrong} for {file.path}; the file is damaged or has changed. "
             "Remove it, or take it from another mirror"
         )
 
@@ -265,20 +249,23 @@ def _check(file: SourceFile, path: Path, words: str) -> None:
 def _check_cached(file: SourceFile, path: Path) -> None:
     """Check a cached file once per process; one without a known checksum against the record of its first download."""
     status = path.stat()
-    known = file.sha256 or file.git_blob or ""
+    known = f"{file.sha256 or file.git_blob or ''} {file.bytes}"
     key = (str(path), status.st_size, status.st_mtime_ns, known)
     if key in _checked:
         return
-    if file.verifiable:
-        _check(file, path, str(path))
-    elif (recorded := _recorded(path)) is None:
-        with suppress(
-            OSError
-        ):  # a cache that may only be read: there is no record, and nobody here can change the file
-            write_text(_record_path(path), sha256_file(path) + "\n")
+    _check(file, path, str(path))
+    if not file.verifiable:
+        _check_record(path)
+    _checked.add(key)
+
+
+def _check_record(path: Path) -> None:
+    if (recorded := _recorded(path)) is None:
+        # A cache that may only be read stays without a record: nobody here can change the file.
+        with suppress(OSError):
+            write_text(record_path(path), sha256_file(path) + "\n")
     elif (got := sha256_file(path)) != recorded:
         raise DataError(
-            f"{path}: sha256 is {got}, was {recorded} when first downloaded; remove it and {_record_path(path).name}, "
+            f"{path}: sha256 is {got}, was {recorded} when first downloaded; remove it and {record_path(path).name}, "
             "and get it again"
         )
-    _checked.add(key)

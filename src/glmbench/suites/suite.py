@@ -70,6 +70,8 @@ class Suite(_Frozen):
     default_protocol: str = "corrected"
     tasks: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Task references by protocol."""
+    protocol_words: dict[str, str] = Field(default_factory=dict)
+    """What each protocol means, for the methods paragraph."""
     budgets: tuple[str, ...] = ("full",)
     seeds: int = 3
     """Draws of labelled rows, or seeds of a stochastic method; a fixed set and a deterministic method give one."""

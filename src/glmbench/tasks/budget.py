@@ -3,17 +3,24 @@
 Order of preference for N per class: the source's own set `train-N`; a draw from `train`; a draw from the smallest
 larger set of the source. A source set with exactly N rows per class is one draw. One with a multiple of N is cut,
 in file order, into disjoint draws: draw i takes rows i·N to (i+1)·N-1 of each class (GeneMask's Splice-40 ships ten).
+
+The choice goes by what the card lists, never by which files are here: the same budget means the same rows on every
+machine. Where the file it needs is absent, the budget is missing, and the message names the sets of the source.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from glmbench.errors import Unsupported, UsageError
+from glmbench.errors import MissingData, Unsupported, UsageError
 from glmbench.tasks.task import Task
+
+_WHOLE = re.compile("[0-9]+")
+_FRACTION = re.compile(r"[0-9]*\.?[0-9]+(e-?[0-9]+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,13 +44,10 @@ class Budget:
         """
         if text == "full":
             return cls()
-        try:
-            if text.isdigit() and int(text) > 0:
-                return cls(per_class=int(text))
-            if 0 < float(text) < 1:
-                return cls(fraction=float(text))
-        except ValueError:
-            pass
+        if _WHOLE.fullmatch(text) and int(text) > 0:
+            return cls(per_class=int(text))
+        if _FRACTION.fullmatch(text) and 0 < float(text) < 1:
+            return cls(fraction=float(text))
         raise UsageError(
             f"budget {text!r}: want a whole number of examples per class, a fraction between 0 and 1, or 'full'"
         )
@@ -54,7 +58,7 @@ FULL = Budget()
 
 def _shot_sets(task: Task) -> dict[int, str]:
     """The source's own sets, `train-N` by N."""
-    return {int(n): split for split in task.splits() if (n := split.removeprefix("train-")).isdigit()}
+    return {int(n): split for split in task.splits() if _WHOLE.fullmatch(n := split.removeprefix("train-"))}
 
 
 def _source(task: Task, budget: Budget) -> str:
@@ -73,6 +77,21 @@ def _source(task: Task, budget: Budget) -> str:
     )
 
 
+def _load_source(task: Task, budget: Budget) -> pl.DataFrame:
+    """All rows that a budget is drawn from."""
+    source = _source(task, budget)
+    try:
+        return task.load(source)
+    except MissingData as missing:
+        others = ", ".join(str(n) for n, split in sorted(_shot_sets(task).items()) if split != source)
+        if not others:
+            raise
+        raise MissingData(
+            f"{missing}. Budget {budget} takes its rows from {source} and no other file, so that it means the same "
+            f"rows everywhere; budgets with a set of their own: {others}"
+        ) from missing
+
+
 def draws(task: Task, budget: Budget) -> int | None:
     """How many different training sets a budget has on this task: a number where the source fixes it, else None (any).
 
@@ -86,7 +105,7 @@ def draws(task: Task, budget: Budget) -> int | None:
     if budget.per_class is None or _shot_sets(task).get(budget.per_class) is None:
         _source(task, budget)
         return None
-    return max(1, _smallest_class(task.load(_source(task, budget))) // budget.per_class)
+    return max(1, _smallest_class(_load_source(task, budget)) // budget.per_class)
 
 
 def training_rows(task: Task, budget: Budget, draw: int) -> pl.DataFrame:
@@ -96,7 +115,7 @@ def training_rows(task: Task, budget: Budget, draw: int) -> pl.DataFrame:
         Unsupported: the task has no such budget, or a class has too few rows.
         MissingData: the rows are absent.
     """
-    rows = task.load(_source(task, budget))
+    rows = _load_source(task, budget)
     if budget == FULL:
         return rows
     if task.card.kind == "regression":

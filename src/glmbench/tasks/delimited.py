@@ -16,8 +16,9 @@ from glmbench.errors import DataError, Unsupported
 from glmbench.sequences.alphabet import AMBIGUITY_CODES, LETTERS
 from glmbench.tasks.card import TableFormat, TaskCard
 from glmbench.tasks.kmer_joined import decode_kmers
+from glmbench.tasks.task import LetterCounts
 
-_NOT_DNA = rf"[^{LETTERS}U{AMBIGUITY_CODES}]"
+_NOT_DNA = rf"[^{LETTERS}{AMBIGUITY_CODES}]"
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,7 @@ class Reading:
     """The examples of one file, and what was altered or noticed while reading them."""
 
     examples: pl.DataFrame
-    lower_case: int
-    """Sequences that held lower-case letters and were upper-cased."""
-    ambiguous: int
-    """Sequences with letters other than A, C, G, T; they are kept as they are."""
+    letters: LetterCounts
 
 
 def read_rows(path: Path, table: TableFormat) -> pl.DataFrame:
@@ -109,17 +107,26 @@ def read_examples(
         DataError: a sequence or a label is missing or malformed; names the row.
         Unsupported: a sequence is two sequences with `|` between them.
     """
-    read = _bases(sequences, card.format.kmer_joined, origin)
-    upper = read.str.to_uppercase()
-    changed = int((read != upper).sum())
-    _refuse_letters(upper, origin)
+    text = _bases(sequences, card.format.kmer_joined, origin)
+    bases = text.str.to_uppercase().str.replace_all("U", "T", literal=True)
+    _refuse_letters(bases, origin)
     label = _numbers(labels, origin) if card.kind == "regression" else _classes(labels, card.classes, origin)
-    ids = pl.int_range(upper.len(), eager=True).cast(pl.String)
+    ids = pl.int_range(bases.len(), eager=True).cast(pl.String)
     identifier = (f"{split}/" + ids).alias("id")
     group = (identifier if groups is None else groups.cast(pl.String)).alias("group")
     _refuse(group.is_null(), "group", origin, "is missing; fill it in or drop the column")
-    examples = pl.DataFrame([identifier, upper.alias("sequence"), label.alias("label"), group])
-    return Reading(examples, lower_case=changed, ambiguous=int(upper.str.contains("[^ACGT]").sum()))
+    examples = pl.DataFrame([identifier, bases.alias("sequence"), label.alias("label"), group])
+    return Reading(examples, letter_counts(text, bases))
+
+
+def letter_counts(text: pl.Series, bases: pl.Series) -> LetterCounts:
+    """Count what was altered between the sequences of a file and the bases that were read from them."""
+    return LetterCounts(
+        rows=bases.len(),
+        lower_case=int(text.str.contains("[a-z]").sum()),
+        uracil=int(text.str.contains("[Uu]").sum()),
+        ambiguous=int(bases.str.contains("[^ACGT]").sum()),
+    )
 
 
 def _bases(sequences: pl.Series, k: int | None, origin: str) -> pl.Series:
@@ -130,12 +137,12 @@ def _bases(sequences: pl.Series, k: int | None, origin: str) -> pl.Series:
     return pl.Series("sequence", decode_kmers(stripped.to_list(), k, origin), dtype=pl.String)
 
 
-def _refuse_letters(upper: pl.Series, origin: str) -> None:
-    bad = upper.str.contains(_NOT_DNA)
+def _refuse_letters(bases: pl.Series, origin: str) -> None:
+    bad = bases.str.contains(_NOT_DNA)
     if not bad.any():
         return
     row = int(bad.arg_max() or 0)
-    letter = str(upper[row : row + 1].str.extract(f"({_NOT_DNA})")[0])
+    letter = str(bases[row : row + 1].str.extract(f"({_NOT_DNA})")[0])
     if letter == "|":
         raise Unsupported(f"{origin}: row {row} is a pair of sequences joined by '|', which no task takes yet")
     if letter == " ":

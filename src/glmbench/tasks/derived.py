@@ -26,7 +26,7 @@ from glmbench.storage.hashing import sha256_json
 from glmbench.tasks.card import TaskCard
 from glmbench.tasks.leakage.aligned import AlignedIdentity, families, read_rule
 from glmbench.tasks.leakage.copies import canonical
-from glmbench.tasks.task import Task
+from glmbench.tasks.task import LetterCounts, ReportsLetters, Task
 
 DERIVATION_VERSION = 1
 """Grows when a rule keeps other rows than before, so that old results are not taken for new ones."""
@@ -35,7 +35,7 @@ DERIVATION_VERSION = 1
 class DerivedTask:
     """A task whose rows are those of `base` that the derivation of `card` keeps, with their ids; implements `Task`.
 
-    What is kept is worked out at the first `load` and stays in memory.
+    What is kept is worked out at the first `load` and stays in memory, until a split is asked for that was absent then.
     """
 
     def __init__(self, base: Task, card: TaskCard) -> None:
@@ -69,7 +69,8 @@ class DerivedTask:
             DataError: a file is there but not what the card says.
         """
         cut = self._base.load(split, context=context)
-        self._derive()
+        if split not in self._kept:
+            self._derive()
         kept = self._kept[split]
         if context is None:
             return kept
@@ -103,12 +104,15 @@ class DerivedTask:
         Raises:
             MissingData: as `load`.
         """
-        self._derive()
+        if not self._kept:
+            self._derive()
         return dict(self._removed)
 
+    def letters(self, split: str) -> LetterCounts:
+        """What was altered in one split of the base, rows that the derivation removes included; errors as `load`."""
+        return self._base.letters(split) if isinstance(self._base, ReportsLetters) else LetterCounts()
+
     def _derive(self) -> None:
-        if self._kept:
-            return
         base = self._comparable_splits()
         kept = deduplicate(base) if self._family_rule is None else group_by_parent(base, self._family_rule)
         self._removed = {split: base[split].height - rows.height for split, rows in kept.items()}

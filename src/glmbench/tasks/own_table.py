@@ -16,8 +16,10 @@ import polars as pl
 from glmbench.errors import DataError, UsageError
 from glmbench.storage.hashing import sha256_file, sha256_json
 from glmbench.tasks.card import DataFile, TableFormat, TaskCard
-from glmbench.tasks.delimited import Reading, read_examples, read_rows
+from glmbench.tasks.delimited import Reading, letter_counts, read_examples, read_rows
+from glmbench.tasks.leakage.copies import canonical
 from glmbench.tasks.table import LOADER_VERSION, central
+from glmbench.tasks.task import LetterCounts
 
 SEQUENCE_NAMES = ("sequence", "seq", "dna", "dna_sequence", "dna_seq", "sequences")
 LABEL_NAMES = ("label", "y", "target", "class", "labels", "value", "expression", "activity")
@@ -26,8 +28,6 @@ _SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".csv.gz", ".tsv.gz", ".txt.gz")
 
 MOST_CLASSES = 50
 """Whole-number labels with more values than this are measurements; as many names are not classes."""
-
-_COMPLEMENT = str.maketrans("ACGTU", "TGCAA")
 
 
 class OwnTable:
@@ -55,6 +55,10 @@ class OwnTable:
         if split not in self._readings:
             raise UsageError(f"{self.card.reference} has no split {split!r}; it has {', '.join(self._readings)}")
         return self._readings[split]
+
+    def letters(self, split: str) -> LetterCounts:
+        """What was altered in one split; errors as `load`."""
+        return self.reading(split).letters
 
     def data_hash(self) -> str:
         """SHA-256 over the files' content and everything that was read from them of how to take them."""
@@ -112,9 +116,8 @@ def open_table_path(path: Path) -> OwnTable:
     )
     examples = pl.concat([_examples(named[file], card, file, grouped=columns.group is not None) for file in files])
     assigned, rule = _splits(examples, rows["split"], grouped=columns.group is not None, path=path)
-    lower_case = rows["sequence"].str.contains("[a-z]")
     readings = {
-        split: _reading(examples, assigned == split, lower_case, split, grouped=columns.group is not None)
+        split: _reading(examples, rows["sequence"], assigned == split, split, grouped=columns.group is not None)
         for split in ("train", "dev", "test")
         if (assigned == split).any()
     }
@@ -130,12 +133,11 @@ def _examples(rows: pl.DataFrame, card: TaskCard, file: Path, *, grouped: bool) 
     return read_examples(rows["sequence"], label, split="", card=card, origin=str(file), groups=groups).examples
 
 
-def _reading(examples: pl.DataFrame, inside: pl.Series, lower_case: pl.Series, split: str, *, grouped: bool) -> Reading:
+def _reading(examples: pl.DataFrame, text: pl.Series, inside: pl.Series, split: str, *, grouped: bool) -> Reading:
     """The rows of one split; their ids keep the row of the file."""
     identifier = pl.lit(split) + pl.col("id")
     part = examples.filter(inside).with_columns(id=identifier, group=pl.col("group") if grouped else identifier)
-    ambiguous = int(part["sequence"].str.contains("[^ACGT]").sum())
-    return Reading(part, lower_case=int((lower_case & inside).sum()), ambiguous=ambiguous)
+    return Reading(part, letter_counts(text.filter(inside), part["sequence"]))
 
 
 def _files(path: Path) -> list[Path]:
@@ -266,8 +268,8 @@ def _splits(examples: pl.DataFrame, given: pl.Series, *, grouped: bool, path: Pa
     if (assigned == "test").any():
         return assigned, said
     with_dev = bool((assigned == "dev").any())
-    keys = examples["group"] if grouped else examples["sequence"]
-    tenth = pl.Series([_tenth(key, strands=not grouped) for key in keys], dtype=pl.Int64)
+    keys = examples["group"] if grouped else canonical(examples["sequence"])
+    tenth = pl.Series([_tenth(key) for key in keys], dtype=pl.Int64)
     test, dev = (assigned == "train") & (tenth == 0), (assigned == "train") & (tenth == 1) & (not with_dev)
     drawn = pl.select(
         pl.when(test).then(pl.lit("test")).when(dev).then(pl.lit("dev")).otherwise(assigned).alias("split")
@@ -279,7 +281,5 @@ def _splits(examples: pl.DataFrame, given: pl.Series, *, grouped: bool, path: Pa
     return drawn, f"{said}; {shares} drawn by SHA-256 of the {what}, so that equal ones stay together"
 
 
-def _tenth(key: str, *, strands: bool) -> int:
-    if strands:
-        key = min(key, key.translate(_COMPLEMENT)[::-1])
+def _tenth(key: str) -> int:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % 10

@@ -74,7 +74,7 @@ def open_task(reference: str, access: Access) -> Task:
         return _open(versions(bare), version, access)
     path = Path(bare).expanduser()
     if path.suffix == ".toml" and path.is_file():
-        return _open(_read_card_file(path), version, access, path.parent)
+        return _open(_read_card_file(path), version, access, path)
     if path.exists():
         from glmbench.tasks.own_table import open_table_path
 
@@ -84,19 +84,19 @@ def open_task(reference: str, access: Access) -> Task:
     return _open(versions(bare), version, access)
 
 
-def _open(known: tuple[TaskCard, ...], version: int, access: Access, folder: Path | None = None) -> Task:
+def _open(known: tuple[TaskCard, ...], version: int, access: Access, own_card: Path | None = None) -> Task:
     card = _version(known, version)
     if card.derivation is not None:
         from glmbench.tasks.derived import DerivedTask
 
-        return DerivedTask(_open(known, 1, access, folder), card)
+        return DerivedTask(_open(known, 1, access, own_card), card)
     if not card.files:
         from glmbench.tasks.simulated import SimulatedTask
 
         return SimulatedTask(card)
     from glmbench.tasks.table import TableTask
 
-    return TableTask(card, access, folder)
+    return TableTask(card, access, own_card)
 
 
 def _split_reference(reference: str) -> tuple[str, int]:

@@ -5,7 +5,7 @@ Examples are a plain polars frame, one row per labelled sequence:
 | column     | type                | meaning                                                          |
 |------------|---------------------|------------------------------------------------------------------|
 | `id`       | String, unique      | `<split>/<row in the source file, from 0>`                       |
-| `sequence` | String              | upper-case bases (what the source has beyond ACGT is kept)       |
+| `sequence` | String              | upper-case bases, U read as T (N and IUPAC codes are kept)       |
 | `label`    | Int64 or Float64    | class index from 0, or the measured value                        |
 | `group`    | String              | what must not be split or resampled apart; the id where alone    |
 
@@ -15,7 +15,8 @@ Predictions are a plain polars frame over the examples of one split: `id`, `grou
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -53,6 +54,32 @@ class Task(Protocol):
 
     def references(self, split: str) -> dict[str, pl.DataFrame]:
         """Predictions of what is not a model, by name: `bayes-optimal` of a simulated task; else empty."""
+
+
+@dataclass(frozen=True)
+class LetterCounts:
+    """How many sequences of a file had letters other than upper-case A, C, G, T, and what became of them."""
+
+    rows: int = 0
+    """Sequences that were read."""
+    lower_case: int = 0
+    """With lower-case letters: read as upper case."""
+    uracil: int = 0
+    """With U: read as T."""
+    ambiguous: int = 0
+    """With N or another IUPAC code: kept."""
+
+
+@runtime_checkable
+class ReportsLetters(Protocol):
+    """A task read from text, which can say what the alphabet policy did; optional, test with `isinstance`."""
+
+    def letters(self, split: str) -> LetterCounts:
+        """Counts over the file of one split, before any row is removed or cut.
+
+        Raises:
+            UsageError, MissingData, DataError, Unsupported: as `load`.
+        """
 
 
 def class_count(card: TaskCard, labels: NDArray[np.int64]) -> int:

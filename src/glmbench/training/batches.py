@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glmbench.storage.hashing import sha256_json
+
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 _BATCHES_PER_POOL = 32
@@ -77,6 +81,13 @@ class Batch:
     size: int
     """Units of work, as the cost record counts them: examples, or tokens."""
 
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; itself on the CPU, where batches are made."""
+        if device.type == "cpu":
+            return self
+        inputs = tuple(x if x is None else x.to(device, non_blocking=True) for x in self.inputs)
+        return Batch(inputs, self.targets.to(device, non_blocking=True), self.size)
+
 
 class Batches(Protocol):
     """A source of batches that can be entered anywhere, which is what makes an interrupted training resumable."""
@@ -86,6 +97,9 @@ class Batches(Protocol):
 
     def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
         """Batches `start`, `start + 1`, … of an epoch; the same number always gives the same batches in one order."""
+
+    def content_hash(self) -> str:
+        """A hash of everything that decides the batches: an interrupted training goes on with the same ones only."""
 
 
 class InMemoryBatches:
@@ -120,6 +134,12 @@ class InMemoryBatches:
             targets = torch.from_numpy(self.targets[rows % len(self.targets)])
             yield Batch(self.collate.batch(self.encoded, rows), targets, len(rows))
 
+    def content_hash(self) -> str:
+        """See `Batches.content_hash`; the collate's code is not seen."""
+        arrays = (self.encoded.values, self.encoded.offsets, self.targets)
+        settings = [self.batch_size, self.seed, self.views, type(self.collate).__qualname__]
+        return sha256_json([settings, *([str(a.dtype), list(a.shape), _digest(a)] for a in arrays)])
+
     def order(self, number: int) -> list[NDArray[np.int64]]:
         """The rows of `encoded` in each batch of an epoch."""
         examples = len(self.targets)
@@ -136,6 +156,10 @@ class InMemoryBatches:
             for batch in _cut(pool[np.argsort(self.encoded.lengths[pool], kind="stable")], self.batch_size)
         ]
         return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _digest(array: NDArray[Any]) -> str:
+    return sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def _cut(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:

@@ -13,11 +13,16 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
-from glmbench.errors import DataError, UsageError
+from glmbench.errors import DataError
 from glmbench.storage.atomic import atomic_folder, sweep
+
+
+class CheckpointError(DataError):
+    """A checkpoint that cannot be gone on with: damaged, or of another training."""
 
 
 @dataclass
@@ -66,9 +71,10 @@ def resume(
 ) -> Progress | None:
     """Put module, optimiser and random generators into the state of the newest checkpoint; None where there is none.
 
+    On an error all three are as they were.
+
     Raises:
-        UsageError: the checkpoint belongs to another training.
-        DataError: the checkpoint cannot be read.
+        CheckpointError: the checkpoint cannot be read, or belongs to another training.
     """
     found = _steps(folder)
     if not found:
@@ -77,13 +83,16 @@ def resume(
     try:
         state = torch.load(newest / "state.pt", weights_only=True, map_location="cpu")
     except UnpicklingError:
-        raise DataError(
+        raise CheckpointError(
             f"checkpoint {newest} holds more than plain values and tensors; remove it to start again"
         ) from None
     except (OSError, RuntimeError, EOFError) as error:
-        raise DataError(f"checkpoint {newest} cannot be read ({error}); remove it to start again") from error
+        raise CheckpointError(f"checkpoint {newest} cannot be read ({error}); remove it to start again") from error
     _require_same(newest, state["identity"], identity)
-    load_model(module, newest / "weights.safetensors")
+    try:
+        load_model(module, newest / "weights.safetensors")  # reads the whole file before it changes anything
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {newest} cannot be read ({error}); remove it to start again") from error
     optimiser.load_state_dict(state["optimiser"])
     _set_random_state(state["random"])
     return Progress(**state["progress"])
@@ -97,7 +106,7 @@ def _require_same(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) ->
     differing = sorted(key for key in stored.keys() | wanted.keys() if stored.get(key) != wanted.get(key))
     if differing:
         got = ", ".join(f"{key}={stored.get(key)!r} (now {wanted.get(key)!r})" for key in differing)
-        raise UsageError(f"checkpoint {path} is of another training: {got}; remove it or choose another folder")
+        raise CheckpointError(f"checkpoint {path} is of another training: {got}; remove it or choose another folder")
 
 
 def _random_state() -> dict[str, Any]:

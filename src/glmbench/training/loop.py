@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from time import monotonic, perf_counter
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from glmbench.errors import GlmbenchError
 from glmbench.progress import Bar, progress
+from glmbench.storage.hashing import sha256_json
 from glmbench.training import checkpoint as checkpoints
 from glmbench.training.batches import Batch, Batches
 from glmbench.training.checkpoint import Progress
@@ -91,7 +93,7 @@ def train(
     seed: int,
     evaluate: Evaluate | None = None,
     checkpoint: Path | None = None,
-    checkpoint_every: int = 1000,
+    checkpoint_every: float = 60.0,
     description: str = "training",
 ) -> TrainingRecord:
     """Train a module in place, on the device its weights are on, and leave it in evaluation mode with its best weights.
@@ -108,34 +110,36 @@ def train(
         plan: steps, schedule, precision, early stopping.
         seed: of dropout and whatever else draws from torch while training.
         evaluate: score on held-out data. With it the weights of the best evaluation are restored at the end.
-        checkpoint: folder of this training's checkpoint; a training found there is gone on with.
-        checkpoint_every: steps between checkpoints; one is also written at the end.
+        checkpoint: folder of this training's checkpoint; a training found there is gone on with. Where it cannot be
+            written (a full disk), training goes on without.
+        checkpoint_every: seconds of training before the first checkpoint and between any two; shorter trainings write
+            none, and none is written at the end.
         description: words before the progress bar.
 
     Raises:
         DivergenceError: a loss, gradient or score is not finite.
-        UsageError: the checkpoint in the folder is of another training.
+        CheckpointError: the checkpoint in the folder is damaged or of another training; the module is unchanged.
         Unsupported: the device has no such precision.
     """
     device = next(module.parameters()).device
     precision = resolve(plan.precision, device)
     base_rates = [float(group["lr"]) for group in optimiser.param_groups]
-    identity = {**asdict(plan), "seed": seed, "batches": len(batches), "rates": base_rates}
+    identity = _identity(module, batches, plan, seed, base_rates) if checkpoint else {}
     module.train()
     if device.type == "cpu":
         keep_freed_memory()
     with _own_random_state(device, seed), precision.matmuls(), progress(description, plan.steps) as bar:
         at = (checkpoints.resume(checkpoint, module, optimiser, identity) if checkpoint else None) or Progress()
-        resumed = at.step
         bar.advance(at.step)
         meter = Meter(device, at.cost)
         stream = _stream(batches, at)
+        saved = monotonic()
         while at.step < plan.steps and not _out_of_patience(at, plan):
-            started = time.perf_counter()
+            started = perf_counter()
             multiplier = plan.schedule.multiplier(at.step, plan.steps)
             for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
                 group["lr"] = rate * multiplier
-            batch = _to(next(stream), device)
+            batch = next(stream).to(device)
 
             optimiser.zero_grad(set_to_none=True)
             with precision.forward(device):
@@ -149,22 +153,35 @@ def train(
 
             at.step += 1
             at.position += 1
-            meter.step(time.perf_counter() - started, batch.size)
+            meter.step(perf_counter() - started, batch.size)
             if evaluate is not None and _evaluation_due(at, plan, batches):
                 with precision.forward(device):
                     _evaluate(module, evaluate, at, plan, optimiser)
                 _describe(bar, description, at)
-            if checkpoint is not None and at.step % checkpoint_every == 0:
+            if checkpoint is not None and monotonic() - saved >= checkpoint_every:
                 at.cost = meter.state()
-                checkpoints.save(checkpoint, at, module, optimiser, identity)
+                with suppress(OSError, RuntimeError, SafetensorError):  # no room: torch and safetensors have their own
+                    checkpoints.save(checkpoint, at, module, optimiser, identity)
+                saved = monotonic()
             bar.advance()
-        if checkpoint is not None and at.step > resumed:
-            at.cost = meter.state()
-            checkpoints.save(checkpoint, at, module, optimiser, identity)
     if at.best_weights is not None:
         module.load_state_dict(at.best_weights)
     module.eval()
     return _record(at, plan, batches, precision, meter.record())
+
+
+def _identity(module: nn.Module, batches: Batches, plan: Plan, seed: int, rates: list[float]) -> dict[str, Any]:
+    """What must be equal for an interrupted training to be gone on with."""
+    state = module.state_dict()
+    return {
+        **asdict(plan),
+        "seed": seed,
+        "rates": rates,
+        "batches": len(batches),
+        "data": batches.content_hash(),
+        "weights": sha256_json([[name, list(tensor.shape), str(tensor.dtype)] for name, tensor in state.items()]),
+        "device": next(module.parameters()).device.type,
+    }
 
 
 def _stream(batches: Batches, at: Progress) -> Iterator[Batch]:
@@ -172,13 +189,6 @@ def _stream(batches: Batches, at: Progress) -> Iterator[Batch]:
     while True:
         yield from batches.epoch(at.epoch, start=at.position)
         at.epoch, at.position = at.epoch + 1, 0
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    if device.type == "cpu":
-        return batch
-    inputs = tuple(x if x is None else x.to(device, non_blocking=True) for x in batch.inputs)
-    return Batch(inputs, batch.targets.to(device, non_blocking=True), batch.size)
 
 
 def _finite(value: float, what: str, step: int, optimiser: torch.optim.Optimizer) -> float:

@@ -111,8 +111,7 @@ def _of_length(rows: pl.DataFrame, rule: AlignedIdentity) -> pl.DataFrame:
 
 
 def _planes(rows: pl.DataFrame, rule: AlignedIdentity) -> _Planes:
-    letters = rows["sequence"].str.replace_all("[^ACGT]", "N").to_list()
-    codes = encode_batch(letters).codes.reshape(rows.height, rule.length)
+    codes = encode_batch(rows["sequence"].to_list()).codes.reshape(rows.height, rule.length)
     return _Planes(_bits((codes & 2) > 0), _bits((codes & 1) > 0), _bits(codes != N))
 
 

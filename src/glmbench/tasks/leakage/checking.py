@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import polars as pl
 
@@ -13,7 +13,7 @@ from glmbench.tasks.leakage.composition import PROPERTIES, composition_bias
 from glmbench.tasks.leakage.copies import exact_duplicates, label_conflicts, reverse_complement_duplicates
 from glmbench.tasks.leakage.finding import CheckResult, Finding, Kind, SkippedSplit
 from glmbench.tasks.leakage.near import MIN_IDENTITY, MIN_LENGTH, near_duplicates
-from glmbench.tasks.task import Task
+from glmbench.tasks.task import ReportsLetters, Task
 
 _EXAMPLES = 3
 
@@ -28,6 +28,11 @@ _COMPOSITION_RULE = (
     f"of {', '.join(PROPERTIES)}, the one that alone tells a class from the rest best (see `detail`); of all pairs "
     "of a row inside and a row outside that class, count are in order: count / of is its AUROC, and a half is no bias"
 )
+_LETTER_RULES: tuple[tuple[Kind, str], ...] = (
+    ("lower-case", "sequences with lower-case letters, which are read as upper case"),
+    ("uracil", "sequences with U, which is read as T"),
+    ("ambiguous", "sequences with N or another IUPAC code, which are kept"),
+)
 
 
 def check(task: Task) -> CheckResult:
@@ -35,7 +40,8 @@ def check(task: Task) -> CheckResult:
 
     Splits whose name begins with `train` are not scored, all others are. Between two training sets nothing is compared.
     Label conflicts and composition are of classifications only. The card states the parent–child rule under
-    `leakage.parent_child` (`min_identity`, `length`); without it that rule is not applied.
+    `leakage.parent_child` (`min_identity`, `length`); without it that rule is not applied. Of a task that is read from
+    text (`ReportsLetters`), what the alphabet policy did is counted too.
 
     Returns:
         A finding for each rule and pair, with its count even where that is 0, and the splits whose files are absent or
@@ -61,6 +67,8 @@ def check(task: Task) -> CheckResult:
             bar.advance()
     if has_classes:
         findings += _compositions(splits)
+    if isinstance(task, ReportsLetters):
+        findings += _letters(task, splits)
     return CheckResult(task=task.card.reference, findings=tuple(findings), skipped=tuple(skipped))
 
 
@@ -99,3 +107,12 @@ def _compositions(splits: dict[str, pl.DataFrame]) -> Iterator[Finding]:
             rule=_COMPOSITION_RULE,
             detail={"strongest": bias.strongest, "label": bias.label, **aurocs},
         )
+
+
+def _letters(task: ReportsLetters, splits: Iterable[str]) -> Iterator[Finding]:
+    for name in splits:
+        letters = task.letters(name)
+        for (kind, words), count in zip(
+            _LETTER_RULES, (letters.lower_case, letters.uracil, letters.ambiguous), strict=True
+        ):
+            yield Finding(kind=kind, a=name, b=name, count=count, of=letters.rows, rule=words)

@@ -13,6 +13,9 @@ Kind = Literal[
     "label-conflict",
     "parent-child",
     "composition-bias",
+    "lower-case",
+    "uracil",
+    "ambiguous",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -27,6 +30,7 @@ class Finding(_Frozen):
     `count` of the `of` rows of split `b` have a partner in split `a`; where a is b, an earlier row of the split is the
     partner. A `composition-bias` counts pairs instead: of all `of` pairs of a row of one class with a row outside it,
     `count` are put in order by the most telling property, so that `count / of` is its AUROC and one half is no bias.
+    `lower-case`, `uracil` and `ambiguous` have no partner either: they count sequences by the letters in the file.
     """
 
     kind: Kind

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from glmbench.progress import progress
-from glmbench.sequences.alphabet import EncodedBatch, encode_batch
+from glmbench.sequences.alphabet import encode_batch
 from glmbench.sequences.encoding import reverse_complement
 from glmbench.tasks.leakage.copies import canonical
 
@@ -75,14 +75,14 @@ def _first_partners(a: pl.DataFrame, b: pl.DataFrame, min_identity: float) -> ND
     seed = _seed_length(b["_canonical"], min_identity)
     if seed == 0:
         return np.full(b.height, -1, dtype=np.int64)
-    batch = _encode(a["_canonical"].to_list())
+    batch = encode_batch(a["_canonical"].to_list())
     index = seed_kernels.index_seeds(batch.codes, batch.offsets, seed)
     forward = b["_canonical"].to_list()
     with progress("near-duplicates", total=2 * b.height) as bar:
         for strand in (forward, [reverse_complement(sequence) for sequence in forward]):
             for start in range(0, b.height, _ROWS_A_STEP):
                 step = slice(start, start + _ROWS_A_STEP)
-                other = _encode(strand[step])
+                other = encode_batch(strand[step])
                 seed_kernels.first_partners(
                     batch.codes, batch.offsets, *index, other.codes, other.offsets, itself[step], best[step],
                     seed, MIN_LENGTH, min_identity,
@@ -98,7 +98,3 @@ def _seed_length(sequences: pl.Series, min_identity: float) -> int:
     lengths = [n for n in sequences.str.len_chars().unique().to_list() if n >= MIN_LENGTH]
     pieces = [n // (n - seed_kernels.needed_matches(n, min_identity) + 1) for n in lengths]
     return min([*pieces, _LONGEST_SEED]) if pieces else 0
-
-
-def _encode(sequences: list[str]) -> EncodedBatch:
-    return encode_batch(pl.Series(sequences, dtype=pl.String).str.replace_all("[^ACGT]", "N").to_list())
