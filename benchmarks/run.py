@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def main() -> None:
             continue
         save(arguments.out, measurement)
         measurements.append(measurement)
-    Console().print(table(measurements))
+    Console(width=None if sys.stdout.isatty() else 160).print(table(measurements))
 
 
 def save(out: Path, measurement: Measurement) -> None:

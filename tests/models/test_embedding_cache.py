@@ -101,6 +101,7 @@ def test_a_shard_that_cannot_be_read_now_is_kept_and_computed_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "load", fail)
+        patch.setattr(embedding_cache, "atomic_path", fail)  # what cannot be opened cannot be written either
         np.testing.assert_array_equal(CachedEmbeddings(model(counting), tmp_path).embed(SEQUENCES), EXPECTED)
     assert sorted(counting.asked) == sorted(SEQUENCES)
     assert sorted(path.name for path in tmp_path.rglob("*.npy")) == before

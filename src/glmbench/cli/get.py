@@ -9,7 +9,7 @@ import typer
 from glmbench.cli.options import AsJson, Mirror, Offline
 
 if TYPE_CHECKING:
-    from glmbench.storage.fetch import SourceFile
+    from glmbench.storage.fetch import Access, SourceFile
 
 
 def command(
@@ -27,11 +27,12 @@ def command(
     reach = access(mirror, offline)
     rows: list[dict[str, str]] = []
     for name in task_names(names):
-        if not (files := _files(name)):
+        files, through = _files(name, reach)
+        if not files:
             rows.append({"task": name, "file": "", "status": "nothing to fetch", "reason": ""})
         for file in files:
             try:
-                fetch(file, reach, name=name)
+                fetch(file, through, name=name)
                 status, reason = ("verified" if file.verifiable else "unverified"), ""
             except (MissingData, DataError) as error:
                 status, reason = ("missing" if isinstance(error, MissingData) else "failed"), str(error)
@@ -45,10 +46,16 @@ def command(
         raise typer.Exit(1)
 
 
-def _files(name: str) -> tuple[SourceFile, ...]:
-    """Files of a task; a simulated one has none, and a person's own are where they are."""
+def _files(name: str, reach: Access) -> tuple[tuple[SourceFile, ...], Access]:
+    """Files of a task and how to reach them; a simulated task has none, a table of one's own is where it is."""
+    from dataclasses import replace
     from pathlib import Path
 
-    from glmbench.tasks.registry import find, names
+    from glmbench.tasks.registry import find, names, open_task
 
-    return () if name.partition("@")[0] not in names() and Path(name).exists() else find(name).files
+    path = Path(name)
+    if name.partition("@")[0] in names() or not path.exists():
+        return find(name).files, reach
+    if path.suffix == ".toml":
+        return open_task(name, reach).card.files, replace(reach, own_card=path)
+    return (), reach

@@ -40,7 +40,7 @@ Budgets = Annotated[
     list[str] | None,
     typer.Option("--budget", help="Labelled rows per class (10), a fraction (0.01), or full; default: the suite's."),
 ]
-Protocol = Annotated[str | None, typer.Option(help="corrected (default), or released: as the published code does it.")]
+Protocol = Annotated[str | None, typer.Option(help="released (as published) or corrected; default: the suite's.")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Draws of labelled rows, or seeds of training.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many rows a split: a trial, kept off leaderboards.")]
 Precision = Annotated[str | None, typer.Option(help="fp32 or bf16, for what trains; default: the recipe's.")]

@@ -84,6 +84,17 @@ def _labels(task: Task, labels: pl.Series) -> str:
     return ", ".join(f"{label}: {n:,}" for label, n in counts.iter_rows()) if counts.height <= 40 else ""
 
 
+def _letters(task: Task, split: str) -> str:
+    """Sequences with letters that were read as others, where there are any."""
+    from glmbench.tasks.task import ReportsLetters
+
+    if not isinstance(task, ReportsLetters):
+        return ""
+    counts = task.letters(split)
+    words = {"lower case": counts.lower_case, "U read as T": counts.uracil, "N or IUPAC": counts.ambiguous}
+    return ", ".join(f"{what}: {n:,}" for what, n in words.items() if n)
+
+
 def _print_rows(task: Task) -> None:
     """Rows of each split by class, as loaded; what is absent says how to get it."""
     from glmbench.cli.printing import print_table
@@ -95,10 +106,10 @@ def _print_rows(task: Task) -> None:
         try:
             loaded = task.load(split)
         except MissingData:
-            rows.append((split, None, f"absent; `glmbench get {task.card.name}`"))
+            rows.append((split, None, f"absent; `glmbench get {task.card.name}`", None))
             continue
-        rows.append((split, f"{loaded.height:,}", _labels(task, loaded["label"])))
-    print_table(("split", "rows", "labels"), rows, right=("rows",))
+        rows.append((split, f"{loaded.height:,}", _labels(task, loaded["label"]), _letters(task, split)))
+    print_table(("split", "rows", "labels", "letters"), rows, right=("rows",))
     if isinstance(task, DerivedTask):
         removed = ", ".join(f"{n:,} from {split}" for split, n in task.removed().items() if n)
         print(f"\nremoved from version 1: {removed or 'nothing'}")

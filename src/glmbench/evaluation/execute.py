@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from glmbench.methods import registry as methods
 from glmbench.models.model import ModelCard
 from glmbench.models.reporting import NotesInput
 from glmbench.tasks.budget import Budget
-from glmbench.tasks.task import Task
+from glmbench.tasks.task import ReportsLetters, Task
 
 SPLIT = "test"
 """The split that scores are reported on."""
@@ -80,6 +81,8 @@ def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
     details = dict(fit.details)
     if isinstance(model, NotesInput):
         details |= {"input": model.notes(test["sequence"].to_list())}
+    if isinstance(task, ReportsLetters):
+        details |= {"letters": asdict(task.letters(SPLIT))}
     counts = {"train": int(details.pop("train_rows", 0)), SPLIT: test.height}
     return _scored(job, task, model.card, predictions, counts=counts, details=details, cost=cost), predictions
 

@@ -14,7 +14,7 @@ from glmbench.models.model import Model
 from glmbench.storage.fetch import Access
 from glmbench.tasks.card import TaskCard
 from glmbench.tasks.registry import open_task
-from glmbench.tasks.task import Task
+from glmbench.tasks.task import LetterCounts, ReportsLetters, Task
 
 
 @dataclass
@@ -78,6 +78,10 @@ class LimitedTask:
     def references(self, split: str) -> dict[str, pl.DataFrame]:
         """The whole task's references on the rows kept."""
         return {name: self._thin(frame) for name, frame in self.base.references(split).items()}
+
+    def letters(self, split: str) -> LetterCounts:
+        """As the whole task's files have them."""
+        return self.base.letters(split) if isinstance(self.base, ReportsLetters) else LetterCounts()
 
     def _thin(self, rows: pl.DataFrame) -> pl.DataFrame:
         if rows.height <= self.limit:
