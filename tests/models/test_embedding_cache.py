@@ -224,3 +224,11 @@ def test_an_unwritable_cache_costs_time_and_nothing_else(counting: Counting, tmp
         folder.mkdir(mode=0o500)
     uncached = model(counting)
     np.testing.assert_array_equal(CachedEmbeddings(uncached, folder).embed(SEQUENCES), uncached.embed(SEQUENCES))
+
+
+def test_it_counts_what_went_through_the_model(counting: Counting, tmp_path: Path) -> None:
+    cached = CachedEmbeddings(model(counting), tmp_path)
+    cached.embed(SEQUENCES)
+    assert cached.computed == len(set(SEQUENCES))
+    cached.embed(SEQUENCES)
+    assert cached.computed == len(set(SEQUENCES))

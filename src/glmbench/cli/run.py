@@ -69,7 +69,9 @@ def command(
         if as_json:
             print_json(line(outcome.result))
     if not as_json:
-        _print(outcomes, store)
+        tasks = list(dict.fromkeys(job.task for job in made.jobs))
+        place = {job.address: (tasks.index(job.task), at) for at, job in enumerate(made.jobs)}
+        _print(sorted(outcomes, key=lambda outcome: place[outcome.result.job.address]), store)
     if any(outcome.result.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 

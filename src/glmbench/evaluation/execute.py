@@ -20,6 +20,7 @@ from glmbench.evaluation.job import Cost, Job, Result
 from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import REFERENCE, Trouble
 from glmbench.methods import registry as methods
+from glmbench.models.embedding_cache import CachedEmbeddings
 from glmbench.models.model import ModelCard
 from glmbench.models.reporting import NotesInput
 from glmbench.tasks.budget import Budget
@@ -63,6 +64,7 @@ def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
     model = objects.model(job.model)
     if model.card.fingerprint != job.fingerprint:
         raise DataError(f"{job.model}: the model changed since the plan was made; run the same command again")
+    embedded_before = model.computed if isinstance(model, CachedEmbeddings) else 0
     _reset_peak_memory()
     started, started_cpu = time.perf_counter(), time.process_time()
     method = methods.make(job.method, job.recipe, objects.access.cache / "training")
@@ -81,6 +83,8 @@ def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
     details = dict(fit.details)
     if isinstance(model, NotesInput):
         details |= {"input": model.notes(test["sequence"].to_list())}
+    if isinstance(model, CachedEmbeddings):  # seconds are of these; what was found on disk cost its seconds earlier
+        details |= {"embedded": model.computed - embedded_before}
     if isinstance(task, ReportsLetters):
         details |= {"letters": asdict(task.letters(SPLIT))}
     counts = {"train": int(details.pop("train_rows", 0)), SPLIT: test.height}

@@ -51,6 +51,8 @@ class CachedEmbeddings:
 
     def __init__(self, model: Embeds, folder: Path) -> None:
         self._model = model
+        self.computed = 0
+        """Sequences that went through the model so far; all others were found on disk."""
         options = dict(parse_reference(model.card.reference).options)
         self._folder = folder / sha256_json([model.card.fingerprint, options])
 
@@ -106,6 +108,7 @@ class CachedEmbeddings:
         else:
             vectors = _dense(self._model, texts)
             bar.advance(len(texts))
+        self.computed += len(texts)
         raw = keys.view(np.uint8).reshape(-1, _KEY)
         name = sha256_bytes(raw.tobytes())
         with suppress(OSError):  # a full or read-only cache costs time later, not the job now
