@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _drawing = False
 
@@ -29,14 +32,14 @@ class _Silent:
 
 
 class _Rich:
-    def __init__(self, progress: object, task: object) -> None:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
 
     def advance(self, amount: float = 1) -> None:
-        self._progress.advance(self._task, amount)  # type: ignore[attr-defined]
+        self._progress.advance(self._task, amount)
 
     def describe(self, text: str) -> None:
-        self._progress.update(self._task, description=text)  # type: ignore[attr-defined]
+        self._progress.update(self._task, description=text)
 
 
 @contextmanager
