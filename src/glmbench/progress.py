@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_drawing = False
+_drawn: Progress | None = None
 
 
 class Bar(Protocol):
@@ -46,12 +46,26 @@ class _Rich:
 def progress(description: str, total: float | None = None) -> Iterator[Bar]:
     """Yield a bar over `total` units (None: unknown) that vanishes when done and never appears in a pipe.
 
-    Bars do not nest on the screen: while one is drawn, inner ones are silent.
+    A bar begun while another is drawn stands below it: the embedding below the run it is part of.
     """
-    global _drawing
-    if _drawing or not sys.stderr.isatty():
+    global _drawn
+    if not sys.stderr.isatty():
         yield _Silent()
-        return
+    elif _drawn is not None:
+        task = _drawn.add_task(description, total=total)
+        try:
+            yield _Rich(_drawn, task)
+        finally:
+            _drawn.remove_task(task)
+    else:
+        with _new() as _drawn:
+            try:
+                yield _Rich(_drawn, _drawn.add_task(description, total=total))
+            finally:
+                _drawn = None
+
+
+def _new() -> Progress:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -69,9 +83,4 @@ def progress(description: str, total: float | None = None) -> Iterator[Bar]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    _drawing = True
-    try:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
-            yield _Rich(drawn, drawn.add_task(description, total=total))
-    finally:
-        _drawing = False
+    return Progress(*columns, console=Console(stderr=True), transient=True)
