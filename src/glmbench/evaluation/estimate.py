@@ -1,7 +1,7 @@
 """What a plan will cost, from a short probe: every (model, task, method) is tried on a few rows and extrapolated.
 
-Embedding time grows with the bases embedded; fitting time is taken as proportional to rows, which k-mer probes on tens
-of thousands of rows exceed. Read the figures as orders of magnitude.
+Time is taken to grow in a straight line with rows, which k-mer probes on tens of thousands of rows exceed. Read the
+figures as orders of magnitude.
 """
 
 from __future__ import annotations
@@ -93,16 +93,52 @@ def _tokens(job: Job, objects: Objects, sequences: pl.Series, bases: int) -> int
 
 
 def _seconds(job: Job, task: Task, train_rows: int, test_rows: int, objects: Objects) -> float | None:
-    """Seconds of one job, from the same job on a few rows; None where that did not go."""
+    """Seconds of one job, from the same job on a few rows; None where that did not go.
+
+    A probe is timed at two sizes, since most of a small one is the same for any number of rows; a network, whose steps
+    all cost the same, at one.
+    """
     per_class = Budget.parse(job.budget).per_class or 0
     limit = max(PROBE_ROWS, 4 * per_class * max(2, len(task.card.classes)))  # enough for every class to have its rows
+    timed = objects.without_cache(job.model)
+    embeds = isinstance(timed.model(job.model), Embeds)
+    if embeds:
+        _trial(job, limit // 4, timed)  # once unseen: libraries are imported, kernels compiled
+    large = _trial(job, limit, timed)
+    small = _trial(job, limit // 4, timed) if embeds else None
+    if large is None:
+        return None
+    fewer = (None, None) if small is None else (small.fit_s, small.train)
+    fit = _line_through(large.fit_s, large.train, *fewer, train_rows)
+    predict = large.predict_s * test_rows / max(1, large.test)
+    return fit + predict + large.rest_s
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Seconds and rows of a small job."""
+
+    fit_s: float
+    predict_s: float
+    rest_s: float
+    """Scoring and resampling."""
+    train: int
+    test: int
+
+
+def _trial(job: Job, limit: int, objects: Objects) -> _Trial | None:
     started = time.perf_counter()
     result, _ = execute(job.model_copy(update={"limit": limit}), objects)
     taken = time.perf_counter() - started
     if result.cost is None:
         return None
-    seen = (result.counts.get("train", 0), result.counts.get(SPLIT, 0))
-    fit = result.cost.fit_s * train_rows / max(1, seen[0])
-    predict = result.cost.predict_s * test_rows / max(1, seen[1])
-    overhead = max(0.0, taken - result.cost.wall_s)
-    return fit + predict + overhead if isinstance(objects.model(job.model), Embeds) else max(fit, taken) + predict
+    rest = max(0.0, taken - result.cost.wall_s)
+    return _Trial(result.cost.fit_s, result.cost.predict_s, rest, result.counts["train"], result.counts[SPLIT])
+
+
+def _line_through(seconds: float, rows: int, fewer_s: float | None, fewer: int | None, wanted: int) -> float:
+    """Seconds at `wanted` rows: on the line through both trials, or in proportion where there is one or both agree."""
+    if fewer_s is None or fewer is None or fewer >= rows:
+        return seconds * wanted / max(1, rows)
+    slope = max(0.0, seconds - fewer_s) / (rows - fewer)
+    return seconds + slope * (wanted - rows)

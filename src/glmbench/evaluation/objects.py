@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 
 from glmbench.models import registry
-from glmbench.models.embedding_cache import with_cache
+from glmbench.models.embedding_cache import CachedEmbeddings, with_cache
 from glmbench.models.model import Model
 from glmbench.storage.fetch import Access
 from glmbench.tasks.card import TaskCard
@@ -44,6 +44,12 @@ class Objects:
             model = registry.load(reference, trust_remote_code=self.trust_remote_code, offline=self.access.offline)
             self._models[reference] = with_cache(model, self.access.cache / "embeddings")
         return self._models[reference]
+
+    def without_cache(self, reference: str) -> Objects:
+        """The same open tasks, and one model in front of its embedding cache: for timing it."""
+        model = self.model(reference)
+        bare = model.uncached if isinstance(model, CachedEmbeddings) else model
+        return replace(self, given={reference: bare})
 
     def forget_models(self, keep: str) -> None:
         """Drop loaded models but one: weights are large, and jobs come model by model."""

@@ -57,6 +57,11 @@ class CachedEmbeddings:
         self._folder = folder / sha256_json([model.card.fingerprint, options])
 
     @property
+    def uncached(self) -> Embeds:
+        """The wrapped model."""
+        return self._model
+
+    @property
     def card(self) -> ModelCard:
         """The wrapped model's card."""
         return self._model.card
