@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from frame_task import write_table
-from glmbench.evaluation.estimate import _line_through, estimate
+from glmbench.evaluation.estimate import _line_through, _Trial, estimate
 from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import plan
 from glmbench.evaluation.request import Request
@@ -13,17 +13,21 @@ from glmbench.evaluation.store import Store
 from glmbench.storage.fetch import Access
 
 
+def trial(seconds: float, rows: int) -> _Trial:
+    return _Trial(fit_s=seconds, predict_s=0, rest_s=0, train=rows, test=rows)
+
+
 @pytest.mark.parametrize(
-    ("trials", "wanted", "seconds"),
+    ("large", "small", "seconds"),
     [
-        ((3.0, 200, 2.0, 100), 400, 5.0),  # 1 s at any size and 1 s a hundred rows
-        ((3.0, 200, None, None), 400, 6.0),
-        ((2.0, 200, 3.0, 100), 400, 2.0),  # noise: no time is ever saved by more rows
-        ((3.0, 200, 3.0, 200), 400, 6.0),
+        (trial(3.0, 200), trial(2.0, 100), 5.0),  # 1 s at any size and 1 s a hundred rows
+        (trial(3.0, 200), None, 6.0),
+        (trial(2.0, 200), trial(3.0, 100), 2.0),  # noise: no time is ever saved by more rows
+        (trial(3.0, 200), trial(3.0, 200), 6.0),
     ],
 )
-def test_extrapolation(trials: tuple[float, int, float | None, int | None], wanted: int, seconds: float) -> None:
-    assert _line_through(*trials, wanted) == pytest.approx(seconds)
+def test_extrapolation_to_400_rows(large: _Trial, small: _Trial | None, seconds: float) -> None:
+    assert _line_through(large, small, 400) == pytest.approx(seconds)
 
 
 def test_a_line_says_what_is_left_and_what_stands_against_it(tmp_path: Path) -> None:

@@ -108,8 +108,7 @@ def _seconds(job: Job, task: Task, train_rows: int, test_rows: int, objects: Obj
     small = _trial(job, limit // 4, timed) if embeds else None
     if large is None:
         return None
-    fewer = (None, None) if small is None else (small.fit_s, small.train)
-    fit = _line_through(large.fit_s, large.train, *fewer, train_rows)
+    fit = _line_through(large, small, train_rows)
     predict = large.predict_s * test_rows / max(1, large.test)
     return fit + predict + large.rest_s
 
@@ -136,9 +135,9 @@ def _trial(job: Job, limit: int, objects: Objects) -> _Trial | None:
     return _Trial(result.cost.fit_s, result.cost.predict_s, rest, result.counts["train"], result.counts[SPLIT])
 
 
-def _line_through(seconds: float, rows: int, fewer_s: float | None, fewer: int | None, wanted: int) -> float:
-    """Seconds at `wanted` rows: on the line through both trials, or in proportion where there is one or both agree."""
-    if fewer_s is None or fewer is None or fewer >= rows:
-        return seconds * wanted / max(1, rows)
-    slope = max(0.0, seconds - fewer_s) / (rows - fewer)
-    return seconds + slope * (wanted - rows)
+def _line_through(large: _Trial, small: _Trial | None, rows: int) -> float:
+    """Seconds of a fit on `rows` rows: on the line through both trials, or in proportion where there is only one size."""
+    if small is None or small.train >= large.train:
+        return large.fit_s * rows / max(1, large.train)
+    slope = max(0.0, large.fit_s - small.fit_s) / (large.train - small.train)
+    return large.fit_s + slope * (rows - large.train)
