@@ -136,7 +136,7 @@ def _trial(job: Job, limit: int, objects: Objects) -> _Trial | None:
 
 
 def _line_through(large: _Trial, small: _Trial | None, rows: int) -> float:
-    """Seconds of a fit on `rows` rows: on the line through both trials, or in proportion where there is only one size."""
+    """Seconds of a fit on `rows` rows: on the line through both trials, or in proportion to one alone."""
     if small is None or small.train >= large.train:
         return large.fit_s * rows / max(1, large.train)
     slope = max(0.0, large.fit_s - small.fit_s) / (large.train - small.train)
