@@ -3,58 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
-from frame_task import CARD
+from finished import ROWS, add
 from glmbench.errors import UsageError
 from glmbench.evaluation.aggregate import aggregate, task_weights
 from glmbench.evaluation.compare import compare, overall, select
-from glmbench.evaluation.job import Cost, Job, Result
 from glmbench.evaluation.store import Store
 from glmbench.evaluation.summary import arms, labels, overcome
-from glmbench.models.model import ModelCard
 from glmbench.suites.suite import Aggregate
-
-ROWS = 300
-
-
-def add(
-    store: Store,
-    *,
-    task: str = "test/frames@1",
-    model: str = "m",
-    skill: float,
-    seed: int = 0,
-    fingerprint: str = "f" * 8,
-    method: str = "probe",
-    created: str = "2026-01-01",
-) -> None:
-    """A finished fit whose predictions are right with a chance that grows with `skill`."""
-    rng = np.random.default_rng([int.from_bytes(model.encode(), "little"), seed])
-    labels = np.arange(ROWS) % 2
-    right = rng.random(ROWS) < 0.5 + skill / 2
-    score = np.where(right, labels, 1 - labels).astype(np.float32)
-    ids = [str(i) for i in range(ROWS)]
-    predictions = pl.DataFrame({"id": ids, "group": ids, "label": labels, "score_0": 1 - score, "score_1": score})
-    job = Job(
-        task=task, data="d", model=model, fingerprint=fingerprint, method=method, recipe={}, budget="full", seed=seed
-    )
-    accuracy = float(right.mean())
-    name, _, version = task.partition("@")
-    store.put(
-        Result(
-            job=job,
-            status="ok",
-            task_card=CARD.model_copy(update={"name": name, "version": int(version), "metric": "accuracy"}),
-            model_card=ModelCard(reference=model, name=model, fingerprint=fingerprint),
-            metrics={"accuracy": accuracy},
-            ci={"accuracy": (accuracy - 0.05, accuracy + 0.05)},
-            created=created,
-            cost=Cost(wall_s=1, cpu_s=2, fit_s=0.5, predict_s=0.5, peak_memory_mb=100),
-        ),
-        predictions,
-    )
 
 
 def test_fits_of_an_arm_are_averaged(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from glmbench.report.data import (
 from glmbench.suites import suite as suites
 from glmbench.suites.published import published
 from glmbench.suites.suite import DEFAULT, Suite
+from glmbench.suites.suite import Aggregate as Declared
 
 
 def collect(store: Store, *, suites: Sequence[str] = (), title: str = "") -> ReportData:
@@ -242,16 +243,32 @@ def _aggregates(suite: Suite, found: list[Arm]) -> list[Aggregate]:
                 method=one.method, budget=one.budget, protocol=one.protocol, value=one.value, low=one.low,
                 high=one.high, have=one.have, of=one.of, caveat=declared.note,
             ))  # fmt: skip
-        if not measured:
-            continue
-        for row in published(suite).iter_rows(named=True):
-            if row["task"] == f"{suite.name}:{declared.name}":
-                rows.append(Aggregate(
-                    name=declared.title, suite=suite.name, model=row["model"], model_name=row["model"],
-                    kind="published", method="fine-tuned", value=row["value"], have=len(declared.tasks),
-                    of=len(declared.tasks), caveat=row["caveat"],
-                ))  # fmt: skip
+        # published means are of version 1 on the full data: they stand beside whatever was measured so
+        beside = dict.fromkeys(one.protocol for one in measured if (one.version, one.budget) == ("1", "full"))
+        for protocol in beside:
+            rows += [
+                _published_aggregate(row, declared, suite, protocol)
+                for row in published(suite).iter_rows(named=True)
+                if row["task"] == f"{suite.name}:{declared.name}"
+            ]
     return rows
+
+
+def _published_aggregate(row: dict[str, Any], declared: Declared, suite: Suite, protocol: str) -> Aggregate:
+    of = len(declared.tasks)
+    return Aggregate(
+        name=declared.title,
+        suite=suite.name,
+        model=row["model"],
+        model_name=row["model"],
+        kind="published",
+        method="fine-tuned",
+        protocol=protocol,
+        value=row["value"],
+        have=of,
+        of=of,
+        caveat=row["caveat"],
+    )
 
 
 def _tasks(found: list[Arm]) -> tuple[TaskInfo, ...]:
