@@ -82,6 +82,7 @@ def test_run_compare_report_on_a_table_of_ones_own(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["model"] for line in lines] == ["kmer:1", "kmer:3"]
+    assert {(line["task"], line["version"]) for line in lines} == {("mine", 1)}
     wanted = {"task", "model", "method", "budget", "seed", "metrics", "ci", "cost", "status"}
     assert wanted <= lines[0].keys()
     assert done.stderr == ""  # no progress bar in a pipe

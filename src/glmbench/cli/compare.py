@@ -65,7 +65,8 @@ def _names(task: str) -> tuple[str, ...]:
 def _records(standings: list[Standing], means: list[Overall]) -> list[dict[str, Any]]:
     pairs = [
         {
-            "task": c.cell.task, "budget": c.cell.budget, "protocol": c.cell.protocol, "metric": c.metric,
+            "task": c.cell.task.partition("@")[0], "version": int(c.cell.task.partition("@")[2]),
+            "budget": c.cell.budget, "protocol": c.cell.protocol, "metric": c.metric,
             "a": c.a.key.model, "b": c.b.key.model, "method_a": c.a.key.method, "method_b": c.b.key.method,
             "estimate": c.difference.estimate, "low": c.difference.low, "high": c.difference.high,
             "p": c.difference.p, "q": c.q,

@@ -79,8 +79,10 @@ def command(
 def line(result: Result) -> dict[str, Any]:
     """A result as one flat JSON object."""
     job = result.job
+    task, _, version = job.task.partition("@")
     return {
-        "task": job.task,
+        "task": task,
+        "version": int(version),
         "model": job.model,
         "method": job.method,
         "budget": job.budget,
