@@ -113,7 +113,7 @@ def test_a_simulated_task_brings_its_reference(objects: Objects) -> None:
 
 def test_a_task_without_version_is_asked_in_the_version_of_the_protocol(objects: Objects) -> None:
     def versions(**fields: object) -> set[str]:
-        request = Request(**{"models": ("kmer:2",), "budgets": ("10",), "controls": False, **fields})  # type: ignore[arg-type]
+        request = Request(**{"models": ("kmer:2",), "budgets": ("10",), "controls": False, **fields})
         return {job.task for job in plan(request, objects).jobs}
 
     assert versions(tasks=("genemask/prom-core",)) == {"genemask/prom-core@2"}
@@ -133,7 +133,7 @@ def test_of_several_suites_each_takes_the_tasks_it_lists(objects: Objects) -> No
 
 def test_precision_is_of_methods_that_train(objects: Objects, table: str) -> None:
     def of(precision: str | None) -> dict[str, tuple[str, str]]:
-        request = Request(tasks=(table,), budgets=("full",), seeds=1, precision=precision)  # type: ignore[arg-type]
+        request = Request(tasks=(table,), budgets=("full",), seeds=1, precision=precision)
         return {job.model: (job.precision, job.address) for job in plan(request, objects).jobs}
 
     plain, half = of(None), of("bf16")

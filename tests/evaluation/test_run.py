@@ -36,7 +36,7 @@ def gc(sequences: Sequence[str]) -> np.ndarray:
 
 
 def run_all(store: Store, objects: Objects, **fields: object) -> list[Outcome]:
-    request = Request(**{"controls": False, "budgets": ("full",), **fields})  # type: ignore[arg-type]
+    request = Request(**{"controls": False, "budgets": ("full",), **fields})
     return list(run(plan(request, objects), store, objects))
 
 
@@ -90,7 +90,7 @@ def wrong_shape(sequences: Sequence[str]) -> np.ndarray:
 def test_a_broken_model_fails_by_name_and_the_rest_goes_on(
     objects: Objects, tmp_path: Path, function: object, words: str
 ) -> None:
-    broken = from_callable(function, name="broken", version="1")  # type: ignore[arg-type]
+    broken = from_callable(function, name="broken", version="1")
     store = Store(tmp_path / "store")
     outcomes = run_all(
         store,
@@ -214,7 +214,7 @@ def test_two_runs_over_one_store_share_the_work(tmp_path: Path) -> None:
     for process in both:
         out, err = process.communicate()
         assert process.returncode == 0, err.decode()
-        found += int(re.search(r"(\d+) found finished", out.decode())[1])  # type: ignore[index]
+        found += int(re.search(r"(\d+) found finished", out.decode())[1])
     jobs = 2 * 2 * 4
     assert len(store.addresses()) == jobs
     assert found == jobs  # what one made the other found: nothing was done twice

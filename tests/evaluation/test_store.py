@@ -144,8 +144,8 @@ def test_a_full_disk_and_a_read_only_store_say_what_to_do(
 def _hold(folder: Path, ready: object, done: object) -> None:
     with Store(folder).claim(job().address) as mine:
         assert mine
-        ready.set()  # type: ignore[attr-defined]
-        done.wait(30)  # type: ignore[attr-defined]
+        ready.set()
+        done.wait(30)
 
 
 def test_a_claim_is_held_by_one_process_and_dies_with_it(tmp_path: Path) -> None:

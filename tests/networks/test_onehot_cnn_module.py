@@ -94,4 +94,4 @@ def test_parameters_counts_the_weights_below_the_head() -> None:
 )
 def test_impossible_sizes_are_refused(sizes: dict[str, object]) -> None:
     with pytest.raises(UsageError):
-        OneHotCNNConfig(**sizes)  # type: ignore[arg-type]
+        OneHotCNNConfig(**sizes)

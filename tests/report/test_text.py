@@ -3,10 +3,10 @@ from __future__ import annotations
 import csv
 import io
 
-from report_factory import HOSTILE, MODELS, make_report
+from report_factory import MODELS, make_report
 
 from glmbench.report.data import ReportData, Score, TaskInfo
-from glmbench.report.text import citations, listing, methods_sentences, rank, to_csv, to_markdown
+from glmbench.report.text import citations, listing, methods_sentences, rank, to_csv
 
 
 def test_the_methods_paragraph_names_what_was_run() -> None:
@@ -58,18 +58,6 @@ def test_csv_holds_every_score_and_metric() -> None:
     assert float(first["value"]) == score.value
     assert float(first["accuracy_low"]) == score.low
     assert first["mcc_low"] == ""
-
-
-def test_markdown_has_a_row_a_score_and_escapes_bars() -> None:
-    score = Score(
-        task="t@1", model="a|b", model_name=f"a|b {HOSTILE}", metric="mcc", value=0.5, low=0.4, high=0.6, fits=3,
-        rank_low=2, rank_high=4,
-    )  # fmt: skip
-    lines = to_markdown(ReportData(scores=(score,))).splitlines()
-    assert len(lines) == 3
-    assert "a\\|b" in lines[2]
-    assert "| 2–4 |" in lines[2]
-    assert "0.400–0.600" in lines[2]
 
 
 def test_small_words() -> None:

@@ -29,7 +29,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def __init__(self, *arguments: object, asked: list[str], **named: object) -> None:
         self.asked = asked
-        super().__init__(*arguments, **named)  # type: ignore[arg-type]
+        super().__init__(*arguments, **named)
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -321,7 +321,7 @@ def test_a_mirror_that_cannot_be_read_is_not_called_a_full_disk(
     plain = Path.open
 
     def open_failing(path: Path, mode: str = "r", **named: object) -> object:
-        return FailingStream() if path == tmp_path / "mirror" / "set" / "train.csv" else plain(path, mode, **named)  # type: ignore[call-overload]
+        return FailingStream() if path == tmp_path / "mirror" / "set" / "train.csv" else plain(path, mode, **named)
 
     monkeypatch.setattr(Path, "open", open_failing)
     with pytest.raises(MissingData, match=r"train\.csv: cannot be read: Input/output error") as raised:

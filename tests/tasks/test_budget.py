@@ -17,7 +17,7 @@ class Frames:
     """A task over frames in memory."""
 
     def __init__(self, kind: str = "classification", **splits: list[float]) -> None:
-        self.card = TaskCard(name="a/b", title="t", kind=kind, metric="mcc", metrics=("mcc",))  # type: ignore[arg-type]
+        self.card = TaskCard(name="a/b", title="t", kind=kind, metric="mcc", metrics=("mcc",))
         self._splits = {name.replace("_", "-"): labels for name, labels in splits.items()}
 
     def splits(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def task_of(
     card = TaskCard(
         name="a/b",
         title="t",
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         classes=classes,
         metric="mcc",
         metrics=("mcc",),

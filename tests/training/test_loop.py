@@ -65,7 +65,7 @@ def held_out_loss(module: nn.Module) -> float:
 
 def run(module: nn.Module, batches: Toy, plan: Plan, **options: object) -> TrainingRecord:
     optimiser = adamw(module, lr=0.02, weight_decay=0.01)
-    return train(module, batches, loss, optimiser, plan, seed=3, **options)  # type: ignore[arg-type]
+    return train(module, batches, loss, optimiser, plan, seed=3, **options)
 
 
 def test_converges_and_records() -> None:
@@ -175,7 +175,7 @@ def test_early_stopping_restores_the_best_weights(higher_is_better: bool) -> Non
 def test_a_loss_that_is_not_finite_names_step_and_learning_rate() -> None:
     def explode(module: nn.Module, batch: Batch) -> torch.Tensor:
         value = loss(module, batch)
-        return value * float("nan") if len(calls) == 6 else calls.append(1) or value  # type: ignore[func-returns-value]
+        return value * float("nan") if len(calls) == 6 else calls.append(1) or value
 
     calls: list[int] = []
     module = network()

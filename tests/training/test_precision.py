@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 )
 def test_medium_only_where_it_is_still_float32(flags: set[str], matmul: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset(flags))
-    assert resolve("fp32", CPU) == Precision("fp32", matmul)  # type: ignore[arg-type]
+    assert resolve("fp32", CPU) == Precision("fp32", matmul)
 
 
 def test_bf16_without_hardware_is_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:

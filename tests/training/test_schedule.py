@@ -31,5 +31,5 @@ def test_constant_after_warm_up() -> None:
 @pytest.mark.parametrize("shape", ["constant", "linear", "cosine"])
 @pytest.mark.parametrize(("warmup", "steps"), [(0, 1), (5, 5), (9, 4), (0, 2)])
 def test_stays_between_zero_and_one(shape: str, warmup: int, steps: int) -> None:
-    schedule = Schedule(shape, warmup=warmup)  # type: ignore[arg-type]
+    schedule = Schedule(shape, warmup=warmup)
     assert all(0 <= schedule.multiplier(step, steps) <= 1 for step in range(steps))

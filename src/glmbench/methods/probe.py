@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
@@ -27,6 +26,9 @@ from glmbench.tasks.task import Task, class_count
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from sklearn.base import BaseEstimator
+
+Groups = NDArray[Any] | None
+"""The group of each training row; None where every row stands alone."""
 
 LARGEST_HESSIAN, ROWS_PER_UNKNOWN = 256, 20
 """Newton's method is the faster solver up to so many unknowns, with so many rows for each."""
@@ -85,66 +87,18 @@ class Probe:
         scaling = _Scaling(self._recipe.normalise)
         features = scaling.fit(_solver_form(model.embed(rows["sequence"].to_list())))
         labels = rows["label"].to_numpy()
-        details: dict[str, Any] = {"train_rows": rows.height, "features": int(features.shape[1])}
+        groups = rows["group"].to_numpy() if rows["group"].n_unique() < rows.height else None
         with _one_blas_thread():
             if task.card.kind == "regression":
-                return self._fit_values(model, features, labels, rows, scaling, details)
-            if len(np.unique(labels)) < 2:
+                estimator, details = _fit_values(features, labels, groups, self._recipe)
+                classes = None
+            elif len(np.unique(labels)) < 2:
                 raise Unsupported(f"{task.card.reference}, budget {budget}: the training rows hold one class only")
-            return self._fit_classes(model, features, labels, rows, scaling, details, class_count(task.card, labels))
-
-    def _fit_classes(
-        self,
-        model: Embeds,
-        features: NDArray[np.float64] | csr_matrix,
-        labels: NDArray[np.int64],
-        rows: pl.DataFrame,
-        scaling: _Scaling,
-        details: dict[str, Any],
-        classes: int,
-    ) -> Fit:
-        from sklearn.linear_model import LogisticRegression
-
-        recipe = self._recipe
-        penalty = recipe.penalty
-        if penalty is None:
-            penalty, details["inner_cv"] = _choose_penalty(features, labels, _groups(rows), recipe)
-        estimator = LogisticRegression(
-            C=penalty, max_iter=recipe.max_iter, tol=recipe.tolerance, solver=_solver(features, labels)
-        )
-        details |= {"penalty": penalty, "solver": estimator.solver, **_converge(estimator, features, labels)}
-        predictor = LinearPredictor(model, scaling, estimator, classes)
-        return Fit(predictor, details)
-
-    def _fit_values(
-        self,
-        model: Embeds,
-        features: NDArray[np.float64] | csr_matrix,
-        labels: NDArray[np.float64],
-        rows: pl.DataFrame,
-        scaling: _Scaling,
-        details: dict[str, Any],
-    ) -> Fit:
-        from sklearn.linear_model import Ridge
-        from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
-
-        recipe = self._recipe
-        if recipe.penalty is not None:
-            estimator = Ridge(alpha=recipe.penalty).fit(features, labels)
-        else:
-            groups = _groups(rows)
-            folds = min(recipe.folds, rows["group"].n_unique())
-            if folds < 2:
-                raise Unsupported(
-                    f"{rows.height} training rows of one group leave no inner fold to choose a penalty by"
-                )
-            splitter = KFold(folds, shuffle=True, random_state=0) if groups is None else GroupKFold(folds)
-            search = GridSearchCV(
-                Ridge(), {"alpha": [1 / C for C in recipe.grid]}, cv=splitter, scoring="neg_mean_squared_error"
-            )
-            estimator = search.fit(features, labels, groups=groups).best_estimator_
-        details["penalty"] = float(estimator.alpha)
-        return Fit(LinearPredictor(model, scaling, estimator, classes=None), details)
+            else:
+                estimator, details = _fit_classes(features, labels, groups, self._recipe)
+                classes = class_count(task.card, labels)
+        rows_and_features = {"train_rows": rows.height, "features": int(features.shape[1])}
+        return Fit(LinearPredictor(model, scaling, estimator, classes), rows_and_features | details)
 
 
 class LinearPredictor:
@@ -218,9 +172,38 @@ def _one_blas_thread() -> Iterator[None]:
         yield
 
 
-def _groups(rows: pl.DataFrame) -> NDArray[Any] | None:
-    """The group of each row; None where every row stands alone."""
-    return rows["group"].to_numpy() if rows["group"].n_unique() < rows.height else None
+def _fit_classes(
+    features: NDArray[np.float64] | csr_matrix, labels: NDArray[np.int64], groups: Groups, recipe: ProbeRecipe
+) -> tuple[BaseEstimator, dict[str, Any]]:
+    """Logistic regression, and what is worth keeping of how it was fitted."""
+    from sklearn.linear_model import LogisticRegression
+
+    penalty, details = recipe.penalty, {}
+    if penalty is None:
+        penalty, chosen = _choose_penalty(features, labels, groups, recipe)
+        details = {"inner_cv": chosen}
+    solver = _solver(features, labels)
+    estimator = LogisticRegression(C=penalty, max_iter=recipe.max_iter, tol=recipe.tolerance, solver=solver)
+    return estimator, details | {"penalty": penalty, "solver": solver, **_converge(estimator, features, labels)}
+
+
+def _fit_values(
+    features: NDArray[np.float64] | csr_matrix, labels: NDArray[np.float64], groups: Groups, recipe: ProbeRecipe
+) -> tuple[BaseEstimator, dict[str, Any]]:
+    """Ridge regression, and its penalty."""
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
+
+    if recipe.penalty is not None:
+        return Ridge(alpha=recipe.penalty).fit(features, labels), {"penalty": recipe.penalty}
+    folds = min(recipe.folds, len(labels if groups is None else np.unique(groups)))
+    if folds < 2:
+        raise Unsupported(f"{len(labels)} training rows of one group leave no inner fold to choose a penalty by")
+    splitter = KFold(folds, shuffle=True, random_state=0) if groups is None else GroupKFold(folds)
+    grid = {"alpha": [1 / C for C in recipe.grid]}
+    search = GridSearchCV(Ridge(), grid, cv=splitter, scoring="neg_mean_squared_error")
+    estimator = search.fit(features, labels, groups=groups).best_estimator_
+    return estimator, {"penalty": float(estimator.alpha)}
 
 
 def _choose_penalty(

@@ -144,7 +144,8 @@ def _auto_class(checkpoint: Checkpoint, config: Any) -> Any:
 def _states_module(module: Any, config: Any) -> nn.Module:
     if getattr(config, "is_encoder_decoder", False) and hasattr(module, "get_decoder"):
         module = module.get_encoder()
-    return module.eval().requires_grad_(False)  # type: ignore[no-any-return]
+    frozen: nn.Module = module.eval().requires_grad_(False)
+    return frozen
 
 
 def _check_keys(module: Any, report: dict[str, Any], where: str, checkpoint: Checkpoint, reference: str) -> None:

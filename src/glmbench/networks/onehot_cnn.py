@@ -33,7 +33,9 @@ class OneHotCNN(nn.Module):
         self.channel_dropout = nn.Dropout2d(config.channel_dropout)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(2 * config.channels[-1], config.outputs)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for weight in self.parameters():
+            if weight.dim() == 4:
+                weight.data = weight.data.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Scores of shape (B, outputs), before any softmax.

@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from glmbench.report.boards import Row, boards, budget_key, natural_key
+from glmbench.report.boards import boards, budget_key, natural_key
 from glmbench.report.citation import unique_entries
 from glmbench.report.data import ReportData, Score
 
@@ -148,20 +148,3 @@ def to_csv(data: ReportData) -> str:
             values += row.score.all_metrics.get(name, (None, None, None))
         writer.writerow(["" if value is None else value for value in values])
     return out.getvalue()
-
-
-def to_markdown(data: ReportData) -> str:
-    """The leaderboard as a Markdown table: a row a score, boards one after the other."""
-    head = "| task | budget | protocol | rank | model | kind | method | metric | value | 95 % CI | fits |"
-    lines = [head, "|---|--:|---|--:|---|---|---|---|--:|---|--:|"]
-    lines += [_markdown_row(row) for board in boards(data.scores) for row in board.rows]
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_row(row: Row) -> str:
-    s = row.score
-    interval = "–" if s.low is None or s.high is None else f"{s.low:.3f}–{s.high:.3f}"
-    fits = "–" if s.fits is None else str(s.fits)
-    who = [rank(s) or "–", s.model_name, s.kind, s.method or "–"]
-    cells = [s.task, s.budget, s.protocol, *who, s.metric, number(s.value), interval, fits]
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

@@ -44,6 +44,7 @@ def extract_member(archive: Path, member: str, destination: Path) -> bool:
             with opened.open(info) as source, destination.open("wb") as sink:
                 copy_stream(source, sink)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        # NotImplementedError: what zipfile raises where damage has turned into an unknown compression
         raise DataError(
             f"{archive} is not a whole zip archive ({error or 'it ends too early'}), wanted its member {member}; "
             "remove it and get it again"

@@ -145,7 +145,7 @@ def train(
             with precision.forward(device):
                 value = loss(module, batch)
             at.losses.append(_finite(value.item(), "loss", at.step, optimiser))
-            value.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(value)
             if plan.clip_norm is not None:
                 norm = nn.utils.clip_grad_norm_(module.parameters(), plan.clip_norm)
                 _finite(norm.item(), "norm of the gradient", at.step, optimiser)
