@@ -35,7 +35,7 @@ def main() -> None:
             continue
         save(arguments.out, measurement)
         measurements.append(measurement)
-    Console(width=None if sys.stdout.isatty() else 160).print(table(measurements))
+    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table(measurements))
 
 
 def save(out: Path, measurement: Measurement) -> None:
