@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
@@ -71,22 +71,36 @@ class Collate(Protocol):
         """Positional arguments of the module's `forward` for the given examples, on the CPU."""
 
 
+class Input(Protocol):
+    """A tensor, or what moves between devices like one (`networks.packing.Packing`)."""
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> Any:
+        """The same on a device."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one step sees."""
 
-    inputs: tuple[Tensor | None, ...]
+    inputs: tuple[Input | None, ...]
     """Positional arguments of the module's `forward`."""
     targets: Tensor
     size: int
     """Units of work, as the cost record counts them: examples, or tokens."""
+    bases: int = 0
+    """Bases that the batch covers, where the cost record should count them too."""
+
+    @property
+    def weight(self) -> int:
+        """Targets that the loss is the mean over: what a batch counts in a mean over several."""
+        return len(self.targets)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device; itself on the CPU, where batches are made."""
         if device.type == "cpu":
             return self
         inputs = tuple(x if x is None else x.to(device, non_blocking=True) for x in self.inputs)
-        return Batch(inputs, self.targets.to(device, non_blocking=True), self.size)
+        return replace(self, inputs=inputs, targets=self.targets.to(device, non_blocking=True))
 
 
 class Batches(Protocol):

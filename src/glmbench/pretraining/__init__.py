@@ -1,0 +1,1 @@
+"""Pre-training: corpus, n-gram statistics, objectives. FASTA in, a Hugging Face style folder out."""

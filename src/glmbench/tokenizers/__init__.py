@@ -1,0 +1,1 @@
+"""Tokenizers: character, k-mer, BPE, unigram. One contract: every token knows the bases it covers."""
