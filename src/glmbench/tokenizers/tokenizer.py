@@ -127,7 +127,7 @@ def with_ends(tokens: Tokens, special: SpecialTokens) -> Tokens:
 
 
 def token_bases(tokenizer: Tokenizer) -> NDArray[np.int8]:
-    """The table int8 (vocabulary, longest token): the base codes of every token, -1 after its end; special tokens have none."""
+    """The int8 (vocabulary, longest token) base codes of every token, -1 after its end; special tokens have none."""
     codes = {"A": 0, "C": 1, "G": 2, "T": 3}
     special = special_mask(tokenizer)
     rows = [[] if special[i] else [codes[base] for base in token] for i, token in enumerate(tokenizer.vocabulary)]
