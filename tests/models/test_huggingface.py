@@ -330,3 +330,14 @@ def test_the_random_twin_needs_no_weights(checkpoint: Checkpoints, tmp_path: Pat
     (folder / "model.safetensors").unlink()
     whole, bare = (registry.load(f"random:{path}").card for path in (checkpoint("bert"), folder))
     assert whole.fingerprint == bare.fingerprint
+
+
+def test_a_tokenizer_of_another_checkpoint_is_refused(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    folder = Path(shutil.copytree(checkpoint("bert"), tmp_path / "mixed"))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([f"ACGT{i}" for i in range(500)])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(DataError, match=r"the tokenizer has .* tokens, the network .* different checkpoints"):
+        load(folder)

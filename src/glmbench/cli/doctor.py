@@ -37,7 +37,7 @@ def _finding(what: str, found: object, ok: bool = True) -> dict[str, Any]:
 def _installation() -> list[dict[str, Any]]:
     import shutil
 
-    from glmbench.evaluation.environment import environment
+    from glmbench.environment import environment
     from glmbench.storage.cache import cache_folder
     from glmbench.training.precision import fast_bf16
 

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from glmbench.environment import environment
 from glmbench.errors import DataError
-from glmbench.evaluation.environment import environment
 from glmbench.evaluation.job import Cost, Job, Result
 from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import REFERENCE, Trouble

@@ -17,6 +17,7 @@ that has seen the whole sequence. Unknown tokens stand for bases and count. Sequ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -89,8 +90,10 @@ class HuggingFaceModel:
         self._device = preferred_device()
         self._precision = resolve(settings.precision, self._device)
         self._network = network.to(self._device)
-        self._reader = Reader(tokenizer, context, overflow=settings.overflow, kmer=settings.kmer)
+        stated = getattr(tokenizer, "init_kwargs", {}).get("kmer")  # our own folders say it themselves
+        self._reader = Reader(tokenizer, context, overflow=settings.overflow, kmer=settings.kmer or stated)
         self._pad = _pad_id(tokenizer, config)
+        _check_vocabulary(network, tokenizer, card.reference)
         accepted = signature(network.forward).parameters
         self._masks = "attention_mask" in accepted
         # A decoder would keep keys and values of every layer for a next token that never comes.
@@ -266,6 +269,18 @@ def _pad_id(tokenizer: Any, config: Any) -> int:
         if isinstance(candidate, int) and 0 <= candidate < getattr(config, "vocab_size", candidate + 1):
             return candidate
     return 0
+
+
+def _check_vocabulary(network: nn.Module, tokenizer: Any, reference: str) -> None:
+    """Refuse a tokenizer whose ids reach beyond the embedding table: it is of another checkpoint."""
+    rows = None
+    with suppress(AttributeError, NotImplementedError):  # a network may have no one table of token embeddings
+        rows = getattr(cast(Any, network).get_input_embeddings(), "num_embeddings", None)
+    if rows is not None and len(tokenizer) > rows:
+        raise DataError(
+            f"{reference}: the tokenizer has {len(tokenizer):,} tokens, the network {rows:,}; they are of different "
+            "checkpoints: put the tokenizer's files of this checkpoint beside its weights"
+        )
 
 
 def _check_layer(layer: int, config: Any, reference: str) -> None:

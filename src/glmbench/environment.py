@@ -1,4 +1,4 @@
-"""What a result was made on: versions, processor, threads, precision settings."""
+"""What a number was made on: versions, processor, threads, precision settings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     """The commit of the checkout this package runs from; with `+` where it has been changed; None when installed."""
     here = Path(__file__).resolve().parent
-    root = here.parents[2]
+    root = here.parents[1]
     if not (root / ".git").exists():  # installed somewhere, perhaps inside another project's repository
         return None
     call = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
