@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from glmbench.networks.registration import register_with_transformers
+
 if TYPE_CHECKING:
     from glmbench.evaluation.objects import Objects
     from glmbench.evaluation.plan import plan
@@ -34,6 +36,8 @@ _HOME = {
     "plan": "evaluation.plan:plan",
     "run": "evaluation.run:run",
 }
+
+register_with_transformers()
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from frame_task import write_table
 from glmbench.tasks.registry import names
 
-VERBS = ("ls", "show", "get", "check", "plan", "run", "compare", "report", "cite", "doctor")
+VERBS = ("ls", "show", "get", "check", "plan", "run", "compare", "report", "cite", "npmi", "doctor")
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "numba", "altair", "vl_convert", "polars", "pandas", "jinja2")
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from toy_language import Language, Network
+from toy_language import loss as language_loss
 
 from glmbench.training import checkpoint as checkpoints
-from glmbench.training import loop
+from glmbench.training import display, loop
 from glmbench.training.batches import Batch
 from glmbench.training.checkpoint import CheckpointError
+from glmbench.training.guard import Guard
 from glmbench.training.loop import DivergenceError, Plan, TrainingRecord, train
 from glmbench.training.optimiser import adamw
 from glmbench.training.schedule import Schedule
@@ -32,10 +39,10 @@ class Toy:
     def content_hash(self) -> str:
         return str(self.shift)
 
-    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, *, start: int = 0, every: int = 1) -> Iterator[Batch]:
         rng = np.random.default_rng(number + self.shift)
         x = torch.from_numpy(rng.normal(size=(12, 16, 5)).astype(np.float32))
-        for i in range(start, 12):
+        for i in range(start, 12, every):
             if self.fail_at is not None and self.given == self.fail_at:
                 raise KeyboardInterrupt
             self.given += 1
@@ -141,8 +148,8 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, change: str
 
 
 @pytest.mark.parametrize("error", [OSError("no space"), RuntimeError("no space")])
-def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+def test_a_checkpoint_that_cannot_be_written_is_told_once_and_does_not_stop_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
     def fail(*arguments: object) -> None:
         raise error
@@ -150,6 +157,9 @@ def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_training(
     monkeypatch.setattr(checkpoints, "save_model", fail)
     assert run(network(), Toy(), Plan(3), checkpoint=tmp_path, checkpoint_every=0.0).steps == 3
     assert not list(tmp_path.iterdir())
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "the checkpoint of step 1 cannot be written (no space); the training goes on" in told
 
 
 @pytest.mark.parametrize("higher_is_better", [False, True])
@@ -221,3 +231,153 @@ def test_frozen_weights_stay_and_decay_is_for_matrices_only() -> None:
     assert [(len(g["params"]), g["weight_decay"]) for g in optimiser.param_groups] == [(1, 0.5), (4, 0.0)]
     train(module, Toy(), loss, optimiser, Plan(3), seed=0)
     assert torch.equal(module[0].weight, frozen)
+
+
+def test_micro_batches_add_up_to_the_mean_over_all_targets() -> None:
+    def gradient_step(batches: object, accumulate: int) -> tuple[float, torch.Tensor]:
+        module = Network().eval()
+        optimiser = torch.optim.SGD(module.parameters(), lr=1.0)
+        before = module.head.weight.detach().clone()
+        plan = Plan(1, Schedule("constant"), clip_norm=None, accumulate=accumulate)
+        record = train(Quiet(module), batches, language_loss, optimiser, plan, seed=0)
+        return record.losses[0], before - module.head.weight
+
+    class Joined(Language):
+        """The first four batches as one."""
+
+        def epoch(self, number: int, *, start: int = 0, every: int = 1) -> Iterator[Batch]:
+            parts = [batch for _, batch in zip(range(4), Language().epoch(number), strict=False)]
+            ids = torch.cat([part.inputs[0] for part in parts])
+            positions = torch.cat([part.inputs[1] + 40 * i for i, part in enumerate(parts)])
+            yield Batch((ids, positions), torch.cat([part.targets for part in parts]), 160)
+
+    assert [batch.weight for _, batch in zip(range(4), Language().epoch(0), strict=False)].count(0) == 1
+    (value, gradient), (joined_value, joined_gradient) = gradient_step(Language(), 4), gradient_step(Joined(), 1)
+    assert value == pytest.approx(joined_value, rel=1e-6)
+    torch.testing.assert_close(gradient, joined_gradient, rtol=1e-4, atol=1e-6)
+
+
+class Quiet(nn.Module):
+    """A network without dropout whatever its mode."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        return self.module.eval()(*inputs)
+
+
+def test_a_step_in_which_nothing_is_asked_changes_nothing_by_itself() -> None:
+    class Nothing(Language):
+        def epoch(self, number: int, *, start: int = 0, every: int = 1) -> Iterator[Batch]:
+            for batch in super().epoch(number, start=start, every=every):
+                yield Batch((batch.inputs[0], batch.inputs[1][:0]), batch.targets[:0], batch.size)
+
+    module = Network()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    record = train(module, Nothing(), language_loss, adamw(module, lr=0.1, weight_decay=0.1), Plan(3), seed=0)
+    assert record.losses == (0.0, 0.0, 0.0)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_weights_that_are_kept(keep: str) -> None:
+    scores, seen = iter([3.0, 1.0, 2.0]), []
+
+    def evaluate(module: nn.Module) -> float:
+        seen.append(module.state_dict()["0.weight"].clone())
+        return next(scores)
+
+    module = network()
+    record = run(module, Toy(), Plan(9, evaluate_every=3, keep=keep), evaluate=evaluate)
+    assert (record.best_step, record.best_score) == (6, 1.0)
+    assert torch.equal(module.state_dict()["0.weight"], seen[{"best": 1, "last": 2}[keep]])
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_a_source_that_changes_with_the_scores_is_told_them_in_time(tmp_path: Path, ahead: int) -> None:
+    class Harder(Toy):
+        """Labels depend on how many evaluations there were when a batch is made."""
+
+        scores: tuple[float, ...] = ()
+
+        def observe(self, scores: Sequence[float]) -> None:
+            self.scores = tuple(scores)
+
+        def epoch(self, number: int, *, start: int = 0, every: int = 1) -> Iterator[Batch]:
+            for batch in super().epoch(number, start=start, every=every):
+                yield Batch(batch.inputs, (batch.inputs[0].sum(1) > len(self.scores) - 2).long(), 16)
+
+    def harder(fail_at: int | None = None, **options: object) -> TrainingRecord:
+        batches = Harder(fail_at)
+        plan = Plan(18, evaluate_every=5)
+        return run(network(), batches, plan, evaluate=held_out_loss, observe=batches.observe, **options)
+
+    expected = harder()
+    options = {"checkpoint": tmp_path, "checkpoint_every": 4.0, "ahead": ahead}
+    with pytest.raises(KeyboardInterrupt):
+        harder(14, **options)
+    assert list(tmp_path.iterdir())
+    assert harder(**options).losses == expected.losses
+    assert harder(ahead=ahead).losses == expected.losses
+
+
+def test_a_loss_that_went_up_stops_a_guarded_training() -> None:
+    def rising(module: nn.Module, batch: Batch) -> torch.Tensor:
+        calls.append(1)
+        return loss(module, batch) * 0 + len(calls)
+
+    calls: list[int] = []
+    module = network()
+    optimiser = adamw(module, lr=0.1, weight_decay=0.0)
+    with pytest.raises(DivergenceError, match="smoothed loss"):
+        train(module, Toy(), rising, optimiser, Plan(50, guard=Guard(1.0, 3, 0.5)), seed=0)
+    assert len(calls) < 10
+    assert run(network(), Toy(), Plan(20, guard=Guard())).steps == 20
+
+
+def test_compilation_leaves_the_module_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or function)
+    module = network()
+    names = list(module.state_dict())
+    run(module, Toy(), Plan(2))
+    assert not compiled
+    run(module, Toy(), Plan(2, compile=True))
+    assert compiled == [loss]
+    assert list(module.state_dict()) == names
+
+
+def test_the_log_says_what_every_step_did(tmp_path: Path) -> None:
+    record = run(network(), Toy(), Plan(9, evaluate_every=4), evaluate=held_out_loss, log=tmp_path / "log.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 10))
+    assert [line["loss"] for line in lines] == list(record.losses)
+    assert [(line["step"], line["evaluation"]) for line in lines if "evaluation" in line] == list(record.evaluations)
+    assert [line["units"] for line in lines] == [16 * step for step in range(1, 10)]
+    assert lines[0]["lr"] == 0.02
+    assert all(line["gradient_norm"] > 0 for line in lines)
+    assert sorted(line["seconds"] for line in lines) == [line["seconds"] for line in lines]
+
+
+def test_the_bar_says_loss_score_and_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Drawn:
+        texts: ClassVar[list[str]] = []
+        done = 0.0
+
+        def advance(self, amount: float = 1) -> None:
+            self.done += amount
+
+        def describe(self, text: str) -> None:
+            self.texts.append(text)
+
+    bar = Drawn()
+    monkeypatch.setattr(display, "progress", lambda description, total: nullcontext(bar))
+    monkeypatch.setattr(display, "_REFRESH_S", 0.0)
+    words = {"description": "pre-training", "score_name": "bits/base", "unit": "tokens"}
+    run(network(), Toy(), Plan(3, evaluate_every=2), evaluate=lambda module: 1.9, **words)
+    assert bar.done == 3
+    assert re.fullmatch(r"pre-training: loss \d\.\d{4}, [\d,]+ tokens/s", bar.texts[0])
+    assert re.fullmatch(r"pre-training: loss \d\.\d{4}, bits/base 1\.9000, [\d,]+ tokens/s", bar.texts[2])

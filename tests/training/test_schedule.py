@@ -28,7 +28,19 @@ def test_constant_after_warm_up() -> None:
     assert [schedule.multiplier(step, 5) for step in range(5)] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1])
 
 
-@pytest.mark.parametrize("shape", ["constant", "linear", "cosine"])
+def test_inverse_square_root_by_hand() -> None:
+    schedule = Schedule("inverse-sqrt", warmup=3)
+    multipliers = [schedule.multiplier(step, 99) for step in (0, 2, 3, 15, 35)]
+    assert multipliers == pytest.approx([0.25, 0.75, 1.0, 1 / 2, 1 / 3])
+
+
+def test_warm_up_stable_decay_by_hand() -> None:
+    schedule = Schedule("wsd", warmup=2, final=0.1, decay=0.3)
+    multipliers = [schedule.multiplier(step, 10) for step in range(10)]
+    assert multipliers == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1, 1, 0.7, 0.4, 0.1])
+
+
+@pytest.mark.parametrize("shape", ["constant", "linear", "cosine", "inverse-sqrt", "wsd"])
 @pytest.mark.parametrize(("warmup", "steps"), [(0, 1), (5, 5), (9, 4), (0, 2)])
 def test_stays_between_zero_and_one(shape: str, warmup: int, steps: int) -> None:
     schedule = Schedule(shape, warmup=warmup)

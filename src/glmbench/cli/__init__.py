@@ -10,7 +10,22 @@ import sys
 
 import typer
 
-from glmbench.cli import check, cite, compare, doctor, get, ls, plan, report, run, show
+from glmbench.cli import (
+    check,
+    cite,
+    compare,
+    doctor,
+    get,
+    ls,
+    npmi,
+    plan,
+    pretrain,
+    report,
+    run,
+    show,
+    simulate,
+    tokenizer,
+)
 from glmbench.errors import GlmbenchError, UsageError
 
 app = typer.Typer(
@@ -21,8 +36,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for verb in (ls, show, get, check, plan, run, compare, report, cite, doctor):
+for verb in (ls, show, get, check, plan, run, compare, report, cite, npmi, pretrain, simulate, doctor):
     app.command(verb.__name__.rpartition(".")[2])(verb.command)
+app.add_typer(tokenizer.app, name="tokenizer")
 
 
 def main() -> None:

@@ -31,7 +31,9 @@ Tasks = Annotated[
         "--task", "-t", help="A task of `glmbench ls tasks`, with @VERSION if need be, or your own CSV/TSV file."
     ),
 ]
-Suites = Annotated[list[str] | None, typer.Option("--suite", "-s", help="A suite of `glmbench ls suites`.")]
+Suites = Annotated[
+    list[str] | None, typer.Option("--suite", "-s", help="A suite of `glmbench ls suites`; repeatable, or with commas.")
+]
 Methods = Annotated[
     list[str] | None,
     typer.Option("--method", help="probe, scratch; default: what each model can do."),
@@ -96,7 +98,7 @@ def request(
     return Request(
         models=tuple(models or ()),
         tasks=tuple(tasks or ()),
-        suites=tuple(suites or ()),
+        suites=tuple(name for text in suites or () for name in text.split(",")),
         methods=tuple(methods or ()),
         budgets=tuple(budgets or ()),
         protocol=protocol,

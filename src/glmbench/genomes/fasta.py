@@ -124,7 +124,8 @@ def read_contigs(path: Path, policy: AlphabetPolicy = DEFAULT_POLICY) -> Iterato
             header = text[start + 1 : header_end if header_end >= 0 else end].decode("utf-8", errors="replace")
             name, description = [*header.split(None, 1), "", ""][:2]
             if not name or name in seen:
-                raise DataError(f"{path}: record {len(seen)} has {'no name' if not name else f'the name {name} again'}")
+                what = f"the name {name} again" if name else "no name"
+                raise DataError(f"{path}: record {len(seen)} has {what}; give every record a name of its own")
             seen.add(name)
             if header_end < 0:
                 raise DataError(f"{path}: contig {name} has no bases; is the file truncated?")

@@ -51,7 +51,7 @@ def random_windows(genome: Genome, width: int, n: int, rng: np.random.Generator,
         ValueError: `width` is below 1.
     """
     _check_width(width)
-    starts, ends = _stretches_without_n(genome) if avoid_n else _contig_spans(genome)
+    starts, ends = stretches_without_n(genome) if avoid_n else _contig_spans(genome)
     possible = np.cumsum(np.maximum(ends - starts - width + 1, 0))
     if possible.size == 0 or possible[-1] == 0:
         longest = int((ends - starts).max(initial=0))
@@ -115,7 +115,7 @@ def _n_spans(genome: Genome) -> tuple[Integers, Integers]:
     return offset + runs.get_column("start").to_numpy(), offset + runs.get_column("end").to_numpy()
 
 
-def _stretches_without_n(genome: Genome) -> tuple[Integers, Integers]:
+def stretches_without_n(genome: Genome) -> tuple[Integers, Integers]:
     """Where maximal stretches of known bases start and end in `genome.codes`; some may be empty."""
     contig_starts, contig_ends = _contig_spans(genome)
     if genome.n_runs.is_empty():

@@ -66,7 +66,7 @@ class TrainingPart(_Part):
     optimiser: Literal["adamw", "adam", "adafactor"] = "adamw"
     lr: float | None = Field(default=None, gt=0)
     """Peak rate; None: 5e-4 at a width of 768, falling with the square root of the width."""
-    schedule: Literal["constant", "linear", "cosine", "inverse_sqrt", "wsd"] = "linear"
+    schedule: Literal["constant", "linear", "cosine", "inverse-sqrt", "wsd"] = "linear"
     warmup: float = Field(default=0.06, ge=0, lt=1)
     """Share of the steps."""
     weight_decay: float = Field(default=1e-5, ge=0)

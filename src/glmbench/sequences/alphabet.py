@@ -22,6 +22,9 @@ N = 4
 AMBIGUITY_CODES = "RYSWKMBDHV"
 """IUPAC letters that stand for two or three bases (N, for all four, is counted by itself)."""
 
+_AMINO_ACIDS_ONLY = "EFILPQ"
+"""Letters of proteins that are no nucleotide code."""
+
 _LOWER_CASE_BIT = 0x20
 
 
@@ -242,6 +245,8 @@ def _refuse(letters: Codes, histogram: Integers, policy: AlphabetPolicy) -> None
     position = int(np.argmax(is_refused[letters]))
     letter = chr(letters[position])
     why = "is no nucleotide code; remove gaps, blanks and other letters"
+    if letter.upper() in _AMINO_ACIDS_ONLY:
+        why = "is no nucleotide code but an amino acid; DNA was wanted, this looks like protein"
     if letter in known + known.lower():
         setting = "lower_case" if letter.islower() and policy.lower_case == "refuse" else "ambiguous"
         why = f'is refused by the alphabet policy ({setting}="refuse"); allow it there or clean the sequence'

@@ -27,11 +27,13 @@ class SpecialTokens:
     """None: the format ends a sequence with nothing (Nucleotide Transformer)."""
     pad: int
     mask: int
+    reserved: tuple[int, ...] = ()
+    """Further ids that stand for no bases and that `encode` never gives (Nucleotide Transformer: <unk> beside N)."""
 
     @property
     def ids(self) -> tuple[int, ...]:
         """All of them, ascending."""
-        known = {self.unknown, self.cls, self.pad, self.mask}
+        known = {self.unknown, self.cls, self.pad, self.mask, *self.reserved}
         return tuple(sorted(known if self.sep is None else known | {self.sep}))
 
 

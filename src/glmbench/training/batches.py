@@ -107,10 +107,13 @@ class Batches(Protocol):
     """A source of batches that can be entered anywhere, which is what makes an interrupted training resumable."""
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Batches in an epoch, every epoch."""
 
-    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
-        """Batches `start`, `start + 1`, … of an epoch; the same number always gives the same batches in one order."""
+    def epoch(self, number: int, *, start: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Batches `start`, `start + every`, … of an epoch; the same number always gives the same batches in one order.
+
+        Processes that train together share an epoch by `start` and `every`; what one skips it should not make.
+        """
 
     def content_hash(self) -> str:
         """A hash of everything that decides the batches: an interrupted training goes on with the same ones only."""
@@ -140,11 +143,11 @@ class InMemoryBatches:
     def __len__(self) -> int:
         return -(-len(self.targets) // self.batch_size)
 
-    def epoch(self, number: int, *, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, *, start: int = 0, every: int = 1) -> Iterator[Batch]:
         """See `Batches.epoch`."""
         import torch
 
-        for rows in self.order(number)[start:]:
+        for rows in self.order(number)[start::every]:
             targets = torch.from_numpy(self.targets[rows % len(self.targets)])
             yield Batch(self.collate.batch(self.encoded, rows), targets, len(rows))
 

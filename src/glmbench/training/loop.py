@@ -2,85 +2,41 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from glmbench.errors import GlmbenchError
-from glmbench.progress import Bar, progress
 from glmbench.storage.hashing import sha256_json
 from glmbench.training import checkpoint as checkpoints
+from glmbench.training import distributed
 from glmbench.training.batches import Batch, Batches
 from glmbench.training.checkpoint import Progress
 from glmbench.training.cost import Meter, TrainingCost
+from glmbench.training.display import Wording, display
+from glmbench.training.guard import DivergenceError, Watch, finite
+from glmbench.training.journal import Journal
 from glmbench.training.memory import keep_freed_memory
-from glmbench.training.precision import Format, Precision, resolve
-from glmbench.training.schedule import Schedule
+from glmbench.training.plan import Plan
+from glmbench.training.precision import Precision, resolve
+from glmbench.training.record import TrainingRecord
+from glmbench.training.stream import Stream
+
+__all__ = ["DivergenceError", "Evaluate", "Loss", "Plan", "TrainingRecord", "train"]
 
 Loss = Callable[[nn.Module, Batch], Tensor]
-"""Calls the module on a batch and returns the mean loss, a float32 scalar."""
+"""Calls the module on a batch and returns the mean loss over its targets, a float32 scalar."""
 Evaluate = Callable[[nn.Module], float]
 """Scores a module that is in evaluation mode."""
-
-
-class DivergenceError(GlmbenchError):
-    """The loss, its gradient or an evaluation is not a finite number any more."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how to train; everything here decides the numbers."""
-
-    steps: int
-    """Optimiser steps at most."""
-    schedule: Schedule = field(default_factory=Schedule)
-    precision: Format = "fp32"
-    clip_norm: float | None = 1.0
-    """Largest norm of the gradient of all weights together."""
-    evaluate_every: int | None = None
-    """In steps; None: after every epoch. The last step is always evaluated."""
-    patience: int | None = None
-    """Stop after so many evaluations in a row without a new best; None: never."""
-    higher_is_better: bool = False
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """What happened."""
-
-    steps: int
-    epochs: float
-    losses: tuple[float, ...]
-    """Training loss of each step."""
-    evaluations: tuple[tuple[int, float], ...]
-    """Steps taken and score of each evaluation."""
-    best_step: int | None
-    """Where the weights are from; None without evaluations: the last step."""
-    best_score: float | None
-    stopped: Literal["steps", "patience"]
-    precision: Precision
-    cost: TrainingCost
-
-    def summary(self) -> dict[str, Any]:
-        """Plain values for a result, without the loss of every step."""
-        return {
-            "steps": self.steps,
-            "epochs": round(self.epochs, 3),
-            "last_loss": self.losses[-1] if self.losses else None,
-            "best_step": self.best_step,
-            "best_score": self.best_score,
-            "stopped": self.stopped,
-            "precision": asdict(self.precision),
-            "cost": asdict(self.cost),
-        }
+Observe = Callable[[Sequence[float]], None]
+"""Told the scores of all evaluations so far."""
 
 
 def train(
@@ -92,89 +48,135 @@ def train(
     *,
     seed: int,
     evaluate: Evaluate | None = None,
+    observe: Observe | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: float = 60.0,
+    log: Path | None = None,
+    ahead: int = 0,
     description: str = "training",
+    score_name: str = "held out",
+    unit: str = "examples",
 ) -> TrainingRecord:
-    """Train a module in place, on the device its weights are on, and leave it in evaluation mode with its best weights.
+    """Train a module in place, on the device its weights are on, and leave it in evaluation mode.
 
     The learning rates of the optimiser's groups are taken as the base rates that `plan.schedule` multiplies. The same
     arguments give the same losses, bit for bit on a CPU with the same number of threads, however often the training was
     interrupted. torch's global random state is as before afterwards.
 
+    Inside `distributed.process_group` all processes train one network: N of them that accumulate A micro-batches do
+    what one does that accumulates N * A, but for the order in which floats are added. The first evaluates, writes and
+    draws; batch normalisation sees one micro-batch at a time, and its running statistics are those of the first.
+
     Args:
         module: what is trained.
         batches: entered at any epoch and batch; see `training.batches`.
-        loss: called on each batch.
+        loss: called on each micro-batch that has targets.
         optimiser: over the module's parameters; see `training.optimiser`.
         plan: steps, schedule, precision, early stopping.
         seed: of dropout and whatever else draws from torch while training.
-        evaluate: score on held-out data. With it the weights of the best evaluation are restored at the end.
+        evaluate: score on held-out data. With it the weights of the best evaluation are restored at the end, unless
+            the plan keeps the last.
+        observe: told all scores so far after every evaluation and when an interrupted training goes on, for sources of
+            batches that change with them: no batch after an evaluation is made before it.
         checkpoint: folder of this training's checkpoint; a training found there is gone on with. Where it cannot be
-            written (a full disk), training goes on without.
+            written (a full disk), training goes on and a warning on standard error says so; the last one stays.
         checkpoint_every: seconds of training before the first checkpoint and between any two; shorter trainings write
             none, and none is written at the end.
+        log: file of JSON lines, one a step; see docs/training.md. Started anew with the training, gone on with it.
+        ahead: micro-batches to make ahead in a thread; the source must not draw from torch's global generator then.
         description: words before the progress bar.
+        score_name: what `evaluate` gives, for the bar: `bits/base`.
+        unit: what `Batch.size` counts, for the bar: `tokens`.
 
     Raises:
-        DivergenceError: a loss, gradient or score is not finite.
+        DivergenceError: a loss, gradient or score is not finite, or the plan's guard finds that the loss went up.
         CheckpointError: the checkpoint in the folder is damaged or of another training; the module is unchanged.
         Unsupported: the device has no such precision.
     """
     device = next(module.parameters()).device
     precision = resolve(plan.precision, device)
     base_rates = [float(group["lr"]) for group in optimiser.param_groups]
-    identity = _identity(module, batches, plan, seed, base_rates) if checkpoint else {}
+    first, together = distributed.first(), distributed.processes() * plan.accumulate
+    identity = _identity(module, batches, plan, seed, base_rates, together) if checkpoint else {}
+    compiled: Loss = torch.compile(loss) if plan.compile else loss
     module.train()
     if device.type == "cpu":
         keep_freed_memory()
-    with _own_random_state(device, seed), precision.matmuls(), progress(description, plan.steps) as bar:
+    distributed.share_state(module)
+    with ExitStack() as stack:
+        stack.enter_context(_own_random_state(device, seed))
+        stack.enter_context(precision.matmuls())
+        shown = stack.enter_context(display(Wording(description, score_name, unit), plan.steps, shown=first))
         at = (checkpoints.resume(checkpoint, module, optimiser, identity) if checkpoint else None) or Progress()
-        bar.advance(at.step)
+        distributed.require_same(at.step, device)
+        shown.skip(at.step)
         meter = Meter(device, at.cost)
-        stream = _stream(batches, at)
+        watch = Watch(plan.guard, at.losses) if plan.guard else None
+        journal = stack.enter_context(closing(Journal(log if first else None, at.step, shown.warn)))
+        stream = stack.enter_context(closing(Stream(batches, distributed.rank(), distributed.processes(), ahead)))
+        gradients = distributed.Gradients(module, optimiser)
+        if observe is not None and at.evaluations:
+            observe(_scores(at))
+        stream.enter(at.epoch, at.position)
         saved = monotonic()
         while at.step < plan.steps and not _out_of_patience(at, plan):
             started = perf_counter()
             multiplier = plan.schedule.multiplier(at.step, plan.steps)
             for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
                 group["lr"] = rate * multiplier
-            batch = next(stream).to(device)
+            lr = float(optimiser.param_groups[0]["lr"])
+            own = stream.take(plan.accumulate)
+            waited = perf_counter() - started
+            counts = [sum(b.weight for b in own), sum(b.size for b in own), sum(b.bases for b in own)]
+            weight, units, bases = distributed.totals(counts, device)
 
-            optimiser.zero_grad(set_to_none=True)
-            with precision.forward(device):
-                value = loss(module, batch)
-            at.losses.append(_finite(value.item(), "loss", at.step, optimiser))
-            torch.autograd.backward(value)
-            if plan.clip_norm is not None:
-                norm = nn.utils.clip_grad_norm_(module.parameters(), plan.clip_norm)
-                _finite(norm.item(), "norm of the gradient", at.step, optimiser)
+            gradients.clear()
+            draws = _draws(seed, at.step, plan.accumulate)
+            value = gradients.reduce(_backward(module, compiled, own, weight, draws, precision, device))
+            norm = None if plan.clip_norm is None else nn.utils.clip_grad_norm_(module.parameters(), plan.clip_norm)
+            at.losses.append(finite(value.item(), "loss", at.step, lr))
+            gradient_norm = None if norm is None else finite(norm.item(), "norm of the gradient", at.step, lr)
             optimiser.step()
 
             at.step += 1
-            at.position += 1
-            meter.step(perf_counter() - started, batch.size)
-            if evaluate is not None and _evaluation_due(at, plan, batches):
+            _advance(at, together, len(batches))
+            meter.step(perf_counter() - started, units)
+            meter.batches(waited, bases)
+            if watch is not None:
+                watch.update(at.losses[-1])
+            score = None
+            if evaluate is not None and _evaluation_due(at, plan, len(batches) // together):
+                stream.close()  # nothing is made ahead of what `observe` changes, nor computed beside the evaluation
                 with precision.forward(device):
-                    _evaluate(module, evaluate, at, plan, optimiser)
-                _describe(bar, description, at)
-            if checkpoint is not None and monotonic() - saved >= checkpoint_every:
+                    score = _evaluate(module, evaluate, at, plan, lr)
+                if observe is not None:
+                    observe(_scores(at))
+                stream.enter(at.epoch, at.position)
+            journal.write(_line(at, lr, gradient_norm, score, meter))
+            if checkpoint is not None and first and monotonic() - saved >= checkpoint_every:
                 at.cost = meter.state()
-                with suppress(OSError, RuntimeError, SafetensorError):  # no room: torch and safetensors have their own
+                journal.flush()
+                try:
                     checkpoints.save(checkpoint, at, module, optimiser, identity)
+                except (OSError, RuntimeError, SafetensorError) as error:  # no room: each library has its own
+                    shown.warn("checkpoint", _unsaved(at, error))
                 saved = monotonic()
-            bar.advance()
+            shown.step(at.losses[-1], at.evaluations[-1][1] if at.evaluations else None, meter.units_per_s)
     if at.best_weights is not None:
         module.load_state_dict(at.best_weights)
+    distributed.share_state(module)
     module.eval()
-    return _record(at, plan, batches, precision, meter.record())
+    return _record(at, plan, batches, precision, meter.record(), together)
 
 
-def _identity(module: nn.Module, batches: Batches, plan: Plan, seed: int, rates: list[float]) -> dict[str, Any]:
-    """What must be equal for an interrupted training to be gone on with."""
+def _identity(
+    module: nn.Module, batches: Batches, plan: Plan, seed: int, rates: list[float], together: int
+) -> dict[str, Any]:
+    """What must be equal for an interrupted training to be gone on with; how processes share the work need not."""
     state = module.state_dict()
     return {
         **asdict(plan),
+        "accumulate": together,
         "seed": seed,
         "rates": rates,
         "batches": len(batches),
@@ -184,38 +186,70 @@ def _identity(module: nn.Module, batches: Batches, plan: Plan, seed: int, rates:
     }
 
 
-def _stream(batches: Batches, at: Progress) -> Iterator[Batch]:
-    """Batches from where the training stands, epoch after epoch."""
-    while True:
-        yield from batches.epoch(at.epoch, start=at.position)
-        at.epoch, at.position = at.epoch + 1, 0
+def _draws(seed: int, step: int, accumulate: int) -> list[int] | None:
+    """Seeds of this process's micro-batches in a step: a micro-batch has its own, whichever process it falls to.
+
+    None where a step is one micro-batch: its draws go on where those of the step before ended.
+    """
+    together = distributed.processes() * accumulate
+    if together == 1:
+        return None
+    own = range(step * together + distributed.rank(), (step + 1) * together, distributed.processes())
+    return [int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) for index in own]
 
 
-def _finite(value: float, what: str, step: int, optimiser: torch.optim.Optimizer) -> float:
-    if not math.isfinite(value):
-        rates = ", ".join(f"{group['lr']:.3g}" for group in optimiser.param_groups[:1])
-        raise DivergenceError(
-            f"training diverged: the {what} is {value} in step {step} at learning rate {rates}; "
-            "lower the learning rate, lengthen the warm-up, or look for non-finite targets"
-        )
+def _backward(
+    module: nn.Module,
+    loss: Loss,
+    own: list[Batch],
+    weight: int,
+    draws: list[int] | None,
+    precision: Precision,
+    device: torch.device,
+) -> Tensor:
+    """Add up the gradients of this process's micro-batches, each at its share of the step's targets, and their loss."""
+    value = torch.zeros((), device=device)
+    for i, batch in enumerate(own):
+        if draws is not None:
+            torch.manual_seed(draws[i])
+        if batch.weight == 0:  # nothing is asked: a mean over no targets would not be a number
+            continue
+        with precision.forward(device):
+            mean = loss(module, batch.to(device))
+        share = mean * (batch.weight / weight)
+        torch.autograd.backward(share)
+        value += share.detach()
     return value
 
 
-def _evaluation_due(at: Progress, plan: Plan, batches: Batches) -> bool:
-    return at.step % (plan.evaluate_every or len(batches)) == 0 or at.step == plan.steps
+def _advance(at: Progress, micro_batches: int, length: int) -> None:
+    """Move on in the epoch, and to the next where it ends."""
+    at.position += micro_batches
+    while at.position >= length:
+        at.epoch, at.position = at.epoch + 1, at.position - length
 
 
-def _evaluate(
-    module: nn.Module, evaluate: Evaluate, at: Progress, plan: Plan, optimiser: torch.optim.Optimizer
-) -> None:
-    """Score the module and keep its weights if they are the best so far."""
-    module.eval()
-    with torch.inference_mode():
-        score = _finite(float(evaluate(module)), "evaluation", at.step, optimiser)
-    module.train()
+def _evaluation_due(at: Progress, plan: Plan, steps_of_epoch: int) -> bool:
+    return at.step % (plan.evaluate_every or max(1, steps_of_epoch)) == 0 or at.step == plan.steps
+
+
+def _evaluate(module: nn.Module, evaluate: Evaluate, at: Progress, plan: Plan, lr: float) -> float:
+    """Score the module, which the first process does for all, and keep its weights if they are the best so far."""
+    score = 0.0
+    if distributed.first():
+        module.eval()
+        with torch.inference_mode():
+            score = float(evaluate(module))
+        module.train()
+    score = finite(distributed.from_first(score, next(module.parameters()).device), "evaluation", at.step, lr)
     at.evaluations.append((at.step, score))
-    if _best(at, plan) == len(at.evaluations) - 1:
+    if plan.keep == "best" and distributed.first() and _best(at, plan) == len(at.evaluations) - 1:
         at.best_weights = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    return score
+
+
+def _scores(at: Progress) -> list[float]:
+    return [score for _, score in at.evaluations]
 
 
 def _best(at: Progress, plan: Plan) -> int | None:
@@ -229,8 +263,26 @@ def _out_of_patience(at: Progress, plan: Plan) -> bool:
     return plan.patience is not None and best is not None and len(at.evaluations) - 1 - best >= plan.patience
 
 
-def _describe(bar: Bar, description: str, at: Progress) -> None:
-    bar.describe(f"{description}: loss {at.losses[-1]:.4f}, held out {at.evaluations[-1][1]:.4f}")
+def _unsaved(at: Progress, error: Exception) -> str:
+    return (
+        f"the checkpoint of step {at.step} cannot be written ({error}); the training goes on, the checkpoint before it "
+        "stays; make room on the disk"
+    )
+
+
+def _line(at: Progress, lr: float, gradient_norm: float | None, score: float | None, meter: Meter) -> dict[str, Any]:
+    """What the log says of a step; seconds, units and bases count from the start of the training."""
+    cost = meter.state()
+    line = {
+        "step": at.step,
+        "loss": at.losses[-1],
+        "lr": lr,
+        "gradient_norm": gradient_norm,
+        "seconds": round(cost["wall_s"], 3),
+        "units": int(cost["units"]),
+        "bases": int(cost["bases"]),
+    }
+    return line if score is None else {**line, "evaluation": score}
 
 
 @contextmanager
@@ -241,12 +293,14 @@ def _own_random_state(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
-def _record(at: Progress, plan: Plan, batches: Batches, precision: Precision, cost: TrainingCost) -> TrainingRecord:
+def _record(
+    at: Progress, plan: Plan, batches: Batches, precision: Precision, cost: TrainingCost, together: int
+) -> TrainingRecord:
     best = _best(at, plan)
     best_step, best_score = (None, None) if best is None else at.evaluations[best]
     return TrainingRecord(
         steps=at.step,
-        epochs=at.step / len(batches),
+        epochs=at.step * together / len(batches),
         losses=tuple(at.losses),
         evaluations=tuple(at.evaluations),
         best_step=best_step,

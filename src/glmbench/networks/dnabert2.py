@@ -1,0 +1,317 @@
+"""DNABERT-2's encoder: ALiBi, gated feed-forward, norm after each part; tokens unpadded once (Zhou et al., ICLR 2024).
+
+Parameter names are those of the released checkpoint (MosaicBERT's). Dropout stands where it stands there: after the
+embeddings, on the output of attention, and inside the feed-forward part before its last linear layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from glmbench.networks.alibi import alibi_slopes
+from glmbench.networks.attention import Attention, Needs, make_attention, product_dtype
+from glmbench.networks.dnabert2_config import DNABERT2Config
+from glmbench.networks.outputs import as_asked, classifier_output, masked_lm_output, wants_states
+from glmbench.networks.packing import Packing
+from glmbench.networks.unpadding import find_rows
+
+
+class Embeddings(nn.Module):
+    """Tokens and segments to features; positions are left to ALiBi."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, ids: Tensor, segments: Tensor | None) -> Tensor:
+        """Features (tokens, dim) of ids and segments, (tokens,); None: all in segment 0."""
+        kinds = self.token_type_embeddings
+        x = self.word_embeddings(ids) + (kinds.weight[0] if segments is None else kinds(segments))
+        out: Tensor = self.dropout(self.LayerNorm(x))
+        return out
+
+
+class SelfAttention(nn.Module):
+    """Queries, keys and values from one linear layer."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__()
+        self.heads = config.num_attention_heads
+        self.Wqkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+
+    def forward(self, x: Tensor, attend: Attention) -> Tensor:
+        """Mixed values, (tokens, dim)."""
+        q, k, v = self.Wqkv(x).view(len(x), 3, self.heads, -1).unbind(1)
+        return attend(q, k, v).flatten(1)
+
+
+class AttentionOutput(nn.Module):
+    """Projection, residual and norm."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, mixed: Tensor, x: Tensor) -> Tensor:
+        """(tokens, dim); x is what went into attention."""
+        out: Tensor = self.LayerNorm(x + self.dropout(self.dense(mixed)))
+        return out
+
+
+class AttentionBlock(nn.Module):
+    """Attention with its output."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__()
+        self.self = SelfAttention(config)
+        self.output = AttentionOutput(config)
+
+    def forward(self, x: Tensor, attend: Attention) -> Tensor:
+        """(tokens, dim) to (tokens, dim)."""
+        out: Tensor = self.output(self.self(x, attend), x)
+        return out
+
+
+class GatedFeedForward(nn.Module):
+    """GEGLU: half of the wide features, through GELU, gates the other half."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__()
+        self.gated_layers = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
+        self.wo = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(tokens, dim) to (tokens, dim)."""
+        gate, value = self.gated_layers(x).chunk(2, dim=-1)
+        out: Tensor = self.layernorm(x + self.wo(self.dropout(functional.gelu(gate) * value)))
+        return out
+
+
+class Layer(nn.Module):
+    """Attention, then feed-forward."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__()
+        self.attention = AttentionBlock(config)
+        self.mlp = GatedFeedForward(config)
+
+    def forward(self, x: Tensor, attend: Attention) -> Tensor:
+        """(tokens, dim) to (tokens, dim)."""
+        out: Tensor = self.mlp(self.attention(x, attend))
+        return out
+
+
+class Encoder(nn.Module):
+    """All layers."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+
+
+class Pooler(nn.Module):
+    """The first token through a dense layer and tanh; pre-training does not train it."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(batch, dim) of (batch, length, dim)."""
+        return torch.tanh(self.dense(states[:, 0]))
+
+
+class DNABERT2PreTrainedModel(PreTrainedModel):
+    """What DNABERT-2's networks share. Weights start as in BERT: normal with `initializer_range`, biases at 0."""
+
+    config_class = DNABERT2Config
+    config: DNABERT2Config
+    base_model_prefix = "bert"
+
+
+class DNABERT2Model(DNABERT2PreTrainedModel):
+    """The encoder, with or without the pooler."""
+
+    def __init__(self, config: DNABERT2Config, add_pooling_layer: bool = True) -> None:
+        super().__init__(config)
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config)
+        self.pooler = Pooler(config) if add_pooling_layer else None
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The token embeddings."""
+        return self.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embeddings."""
+        self.embeddings.word_embeddings = cast(nn.Embedding, value)
+
+    def packed_states(self, ids: Tensor, packing: Packing) -> Tensor:
+        """See `networks.packing.PackedLanguageModel`."""
+        return self.layer_states(ids, packing)[-1]
+
+    def layer_states(
+        self, ids: Tensor, packing: Packing, segments: Tensor | None = None, *, every: bool = False
+    ) -> list[Tensor]:
+        """States (tokens, dim) of packed ids: of the last layer, or with `every` of the embeddings and each layer."""
+        x = self.embeddings(ids, segments)
+        attend = self._attention(x, packing)
+        states = [x]
+        for layer in self.encoder.layer:
+            x = layer(x, attend)
+            states = [*states, x] if every else [x]
+        return states
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Any:
+        """States (batch, length, dim) of ids (batch, length), 0 at padding, and the pooled first token."""
+        rows = find_rows(input_ids, attention_mask)
+        segments = None if token_type_ids is None else rows.pack(token_type_ids)
+        every = wants_states(output_hidden_states, self.config)
+        states = [rows.pad(x) for x in self.layer_states(rows.pack(input_ids), rows.packing, segments, every=every)]
+        output = BaseModelOutputWithPooling(
+            last_hidden_state=states[-1],
+            pooler_output=None if self.pooler is None else self.pooler(states[-1]),
+            hidden_states=tuple(states) if every else None,
+        )
+        return as_asked(output, return_dict, self.config)
+
+    def _attention(self, x: Tensor, packing: Packing) -> Attention:
+        needs = Needs(
+            packing=packing,
+            device=x.device,
+            dtype=product_dtype(x),
+            slopes=alibi_slopes(self.config.num_attention_heads),
+            dropout=self.config.attention_probs_dropout_prob if self.training else 0.0,
+        )
+        return make_attention(self.config.attention_backend, needs)
+
+
+class Transform(nn.Module):
+    """The dense layer of the head."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(n, dim) to (n, dim)."""
+        out: Tensor = self.LayerNorm(functional.gelu(self.dense(states)))
+        return out
+
+
+class Predictions(nn.Module):
+    """States to logits; the decoder's weight is the token embeddings', its bias is its own."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__()
+        self.transform = Transform(config)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Float32 logits (n, vocabulary) of states (n, dim)."""
+        logits: Tensor = self.decoder(self.transform(states))
+        return logits.float()
+
+
+class MaskedLMHead(nn.Module):
+    """A level in the names of parameters."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__()
+        self.predictions = Predictions(config)
+
+
+class DNABERT2ForMaskedLM(DNABERT2PreTrainedModel):
+    """The encoder with its tied head: a `networks.packing.PackedLanguageModel`."""
+
+    _tied_weights_keys = {"cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight"}  # noqa: RUF012
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__(config)
+        self.bert = DNABERT2Model(config, add_pooling_layer=False)
+        self.cls = MaskedLMHead(config)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        """The decoder, whose weight is tied."""
+        return self.cls.predictions.decoder
+
+    def set_output_embeddings(self, value: nn.Linear) -> None:
+        """Replace the decoder."""
+        self.cls.predictions.decoder = value
+
+    def packed_states(self, ids: Tensor, packing: Packing) -> Tensor:
+        """See `networks.packing.PackedLanguageModel`."""
+        return self.bert.packed_states(ids, packing)
+
+    def head(self, states: Tensor) -> Tensor:
+        """See `networks.packing.PackedLanguageModel`."""
+        logits: Tensor = self.cls.predictions(states)
+        return logits
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Any:
+        """Logits (batch, length, vocabulary) of ids (batch, length), and the loss of labels that are not -100."""
+        rows = find_rows(input_ids, attention_mask)
+        segments = None if token_type_ids is None else rows.pack(token_type_ids)
+        every = wants_states(output_hidden_states, self.config)
+        states = self.bert.layer_states(rows.pack(input_ids), rows.packing, segments, every=every)
+        shown = tuple(rows.pad(x) for x in states) if every else None
+        return as_asked(masked_lm_output(self.head(states[-1]), labels, rows, shown), return_dict, self.config)
+
+
+class DNABERT2ForSequenceClassification(DNABERT2PreTrainedModel):
+    """The encoder with pooler, dropout and a linear layer, as it is fine-tuned on GUE."""
+
+    def __init__(self, config: DNABERT2Config) -> None:
+        super().__init__(config)
+        self.bert = DNABERT2Model(config)
+        dropout = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(config.hidden_size, cast(int, config.num_labels))
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Any:
+        """Scores (batch, num_labels), and the loss of labels; see `networks.outputs.classifier_output`."""
+        encoded = self.bert(
+            input_ids, attention_mask, token_type_ids, output_hidden_states=output_hidden_states, return_dict=True
+        )
+        logits = self.classifier(self.dropout(encoded.pooler_output))
+        return as_asked(classifier_output(logits, labels, encoded.hidden_states), return_dict, self.config)

@@ -1,0 +1,115 @@
+"""What a pre-training leaves behind: a Hugging Face style folder that any program of the field opens.
+
+| file | holds |
+|---|---|
+| `config.json`, `model.safetensors` | the network |
+| `tokenizer.json`, `tokenizer_config.json` … | the tokenizer |
+| `glmbench.json` | the card that `glmbench run` shows beside scores: name, pre-training data |
+| `pretraining.json` | recipe, corpus manifest, cost, quality, environment |
+| `bits_per_base.parquet` | log probabilities of every base that the frozen evaluation hid |
+| `log.jsonl` | loss, rate and throughput of the steps |
+| `README.md` | all of it in words |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glmbench.tokenizers.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+REPORT = "pretraining.json"
+LOG = "log.jsonl"
+POSITIONS = "bits_per_base.parquet"
+
+
+def save_model(folder: Path, network: PreTrainedModel, tokenizer: Tokenizer, card: Mapping[str, Any]) -> None:
+    """Network, tokenizer and card: what `hf:FOLDER` needs. The folder must be there."""
+    network.save_pretrained(folder)
+    tokenizer.save(folder)
+    (folder / "glmbench.json").write_text(json.dumps(card, indent=1), encoding="utf-8")
+
+
+def model_card(name: str, report: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `glmbench.json`."""
+    corpus = report["corpus"]
+    return {
+        "name": name,
+        "description": report["recipe"]["description"] or f"{report['network']['name']} pre-trained by glmbench",
+        "pretraining": {
+            "species": corpus["species"],
+            "bases": corpus["training_bases"],
+            "held_out": corpus["held_out"],
+            "manifest_sha256": corpus["sha256"],
+            "objective": report["objective"],
+            "steps": report["steps"],
+            "seed": report["recipe"]["training"]["seed"],
+        },
+    }
+
+
+def readme(name: str, report: Mapping[str, Any]) -> str:
+    """The model card in words, with the header that the hub reads."""
+    corpus, training, quality = report["corpus"], report["recipe"]["training"], report["quality"]
+    lines = [
+        "---",
+        "library_name: transformers",
+        "tags: [genomics, dna, glmbench]",
+        "---",
+        "",
+        f"# {name}",
+        "",
+        f"{report['recipe']['description'] or 'A genomic language model.'} Pre-trained and measured by glmbench "
+        f"{report['environment']['glmbench']}.",
+        "",
+        f"- **Network**: {report['network']['name']}, {report['network']['parameters']:,} weights.",
+        f"- **Tokenizer**: {report['tokenizer']['name']}, {report['tokenizer']['vocabulary']:,} tokens, "
+        f"{report['tokenizer']['bases_per_token']:.2f} bases a token on the corpus.",
+        f"- **Objective**: `{report['objective']['name']}`; hidden: {_percent(report, 'tokens')} of tokens, "
+        f"{_percent(report, 'nucleotides')} of nucleotides.",
+        f"- **Data**: {corpus['training_bases']:,} bases of {', '.join(corpus['species'])}; letters: "
+        f"{corpus['policy']}; "
+        f"held out: {corpus['held_out']}.",
+        f"- **Training**: {report['steps']:,} steps, seed {training['seed']}, "
+        f"{report['cost']['units']:,} tokens, {report['cost']['bases']:,} bases, {report['cost']['wall_s']:,.0f} s.",
+        "",
+        "## Quality",
+        "",
+        "Bits per base of the same hidden bases on held-out sequence (2 is a guess; lower is better).",
+        "",
+        "| model | bits per base | accuracy |",
+        "|---|--:|--:|",
+        *(f"| {row['model']} | {row['bits_per_base']:.4f} | {row['accuracy']:.3f} |" for row in quality),
+        "",
+        "## Use",
+        "",
+        "```python",
+        "import glmbench  # registers its architectures with transformers",
+        "from transformers import AutoModel, AutoTokenizer",
+        "",
+        'model = AutoModel.from_pretrained("FOLDER")',
+        'tokenizer = AutoTokenizer.from_pretrained("FOLDER")',
+        "```",
+        "",
+        "```bash",
+        "glmbench run --suite genemask --model hf:FOLDER",
+        "```",
+        "",
+        "## Corpus",
+        "",
+        "| file | species | bases | sha256 |",
+        "|---|---|--:|---|",
+        *(f"| {f['name']} | {f['species']} | {f['bases']:,} | `{f['sha256'][:16]}…` |" for f in corpus["files"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _percent(report: Mapping[str, Any], what: str) -> str:
+    share = report["hidden"].get(what)
+    return "unknown share" if share is None else f"{100 * share:.1f} %"

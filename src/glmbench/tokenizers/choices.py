@@ -1,0 +1,97 @@
+"""The reference by which a tokenizer is named on the command line: KIND, KIND:NUMBER, or a path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from glmbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from glmbench.sequences.typing import Codes
+    from glmbench.tokenizers.tokenizer import Tokenizer
+
+FORMS = "character, kmer:6 (overlapping), blocks:6 (side by side), bpe:4096, unigram:4096, or the path of a saved one"
+
+
+@dataclass(frozen=True, slots=True)
+class ToTrain:
+    """A tokenizer that is not there before it has seen a corpus.
+
+    Attributes:
+        kind: `bpe` or `unigram`.
+        size: ids wanted, special tokens among them.
+    """
+
+    kind: Literal["bpe", "unigram"]
+    size: int
+
+    @property
+    def name(self) -> str:
+        """As the trained one will be called: `bpe-4096`."""
+        return f"{self.kind}-{self.size}"
+
+
+def parse_tokenizer(text: str) -> Tokenizer | ToTrain:
+    """Open the tokenizer that a reference names; one that must first be trained comes as `ToTrain`.
+
+    A path that exists wins over a kind of the same name only where it is written as a path (`./character`).
+
+    Raises:
+        UsageError: the reference is none of the forms known, or its number is out of range.
+        DataError: the file at the path is no tokenizer (see `saving.load_tokenizer`).
+    """
+    kind, colon, number = text.partition(":")
+    if kind in ("kmer", "blocks", "bpe", "unigram"):
+        return _numbered(text, kind, number) if colon else _without_number(text, kind)
+    if kind == "character":
+        if colon:
+            raise UsageError(f"tokenizer {text!r}: characters take no number; want `character`")
+        from glmbench.tokenizers.character import CharacterTokenizer
+
+        return CharacterTokenizer()
+    path = Path(text).expanduser()
+    if text and path.exists():
+        from glmbench.tokenizers.saving import load_tokenizer
+
+        return load_tokenizer(path)
+    raise UsageError(f"tokenizer {text!r} is neither a path that exists nor a kind; want {FORMS}")
+
+
+def train_tokenizer(choice: ToTrain, codes: Codes) -> Tokenizer:
+    """Train what was chosen on base codes, uint8 (bases,), with N between sequences that do not belong together.
+
+    Raises:
+        UsageError: the size leaves no room for a vocabulary.
+        DataError: the corpus has no known base, or too few.
+    """
+    if choice.kind == "bpe":
+        from glmbench.tokenizers.bpe_training import train_bpe
+
+        return train_bpe(codes, choice.size)
+    from glmbench.tokenizers.unigram_training import train_unigram
+
+    return train_unigram(codes, choice.size)
+
+
+def _numbered(text: str, kind: str, number: str) -> Tokenizer | ToTrain:
+    if not (number.isascii() and number.isdigit()):
+        raise UsageError(f"tokenizer {text!r}: {number!r} is no number; want {FORMS}")
+    if kind == "kmer":
+        from glmbench.tokenizers.kmer import KmerTokenizer
+
+        return KmerTokenizer(int(number))
+    if kind == "blocks":
+        from glmbench.tokenizers.blocks import BlocksTokenizer
+
+        return BlocksTokenizer(int(number))
+    size = int(number)
+    if size < 10:
+        raise UsageError(f"tokenizer {text!r}: five special tokens and four bases are nine ids; want {kind}:10 or more")
+    return ToTrain("bpe" if kind == "bpe" else "unigram", size)
+
+
+def _without_number(text: str, kind: str) -> Tokenizer:
+    example = f"{kind}:6" if kind in ("kmer", "blocks") else f"{kind}:4096"
+    raise UsageError(f"tokenizer {text!r} wants a number: {example} (or ./{text} for a folder of that name)")

@@ -1,0 +1,216 @@
+"""Training a unigram vocabulary: many candidates, expectation maximisation, and the least useful dropped in rounds.
+
+The steps and constants are those of SentencePiece (Kudo 2018, section 3.2) as the tokenizers library has them:
+candidates are the substrings with two or more right neighbours, by frequency x length; two EM steps with digamma
+instead of the logarithm (a sparse Bayesian prior) before each round drops a quarter of the tokens by their loss. The
+library is the oracle: equal vocabularies, scores equal to about 1e-9. Its sums come in another order at every run;
+ours in one, so that equal corpora give equal files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glmbench.errors import DataError, UsageError
+from glmbench.progress import progress
+from glmbench.sequences.alphabet import BASES, N
+from glmbench.sequences.typing import Codes, Integers
+from glmbench.tokenizers.character import SPECIAL_NAMES
+from glmbench.tokenizers.unigram import UnigramTokenizer
+
+PIECE = 512
+"""Bases of a training piece, as in GUANinE's tokenizer study."""
+MOST_BASES = 10_000_000
+"""What training reads at most, unless told otherwise."""
+MOST_CANDIDATES = 1_000_000
+_LONGEST = 16
+_EM_STEPS = 2
+_KEPT = 0.75
+"""Share of the tokens that a round keeps."""
+_SPARE = 11, 10
+"""Rounds end at so many times the ids wanted; the last cut takes those whose loss costs most."""
+_FEWEST = 0.5
+"""A token that is expected less often is dropped at once."""
+_SYMBOL = np.uint64(3)
+"""Bits of a symbol in a key: 0 beyond the end of a piece, 1 to 4 for the bases."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """Candidates.
+
+    Attributes:
+        packed: uint32 (tokens,), two bits a base.
+        lengths: int32 (tokens,).
+        scores: float64 (tokens,), log probabilities.
+    """
+
+    packed: NDArray[np.uint32]
+    lengths: NDArray[np.int32]
+    scores: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return self.packed.size
+
+    def take(self, kept: Integers | NDArray[np.bool_]) -> _Tokens:
+        return _Tokens(self.packed[kept], self.lengths[kept], self.scores[kept])
+
+    def texts(self) -> list[str]:
+        return [
+            "".join(BASES[(packed >> 2 * place) & 3] for place in range(length - 1, -1, -1))
+            for packed, length in zip(self.packed.tolist(), self.lengths.tolist(), strict=True)
+        ]
+
+
+def train_unigram(
+    codes: Codes, vocabulary_size: int, *, piece: int = PIECE, most_bases: int = MOST_BASES
+) -> UnigramTokenizer:
+    """Train on base codes; the same codes give the same tokenizer.
+
+    The corpus is cut into pieces of equal length; where it is longer than `most_bases`, evenly spaced ones are taken.
+    Memory is some 30 bytes for each base that is read.
+
+    Args:
+        codes: uint8 (bases,), with N between sequences that do not belong together.
+        vocabulary_size: ids wanted, special tokens among them; a small corpus gives fewer.
+        piece: bases of a piece; pieces with an N are left out.
+        most_bases: what is read at most.
+
+    Raises:
+        UsageError: `vocabulary_size` has no room for anything but special tokens and bases.
+        DataError: the corpus has no piece without N.
+    """
+    fewest = len(SPECIAL_NAMES) + len(BASES)
+    if vocabulary_size <= fewest:
+        raise UsageError(
+            f"a unigram vocabulary of {vocabulary_size}; want more than {fewest}, the special tokens and the bases"
+        )
+    pieces = _pieces(codes, piece, most_bases)
+    enough = vocabulary_size * _SPARE[0] // _SPARE[1] - 1
+    with progress("Training unigram: candidates") as bar:
+        tokens = _candidates(pieces)
+        while True:
+            for _ in range(_EM_STEPS):
+                tokens = _em_step(tokens, pieces)
+            bar.describe(f"Training unigram: {len(tokens):,} tokens")
+            bar.advance()
+            if len(tokens) <= max(enough, len(BASES)):
+                return _finished(tokens, vocabulary_size - len(SPECIAL_NAMES))
+            # The library counts the unknown token, here and where rounds end.
+            tokens = _pruned(tokens, pieces, max(enough, int((len(tokens) + 1) * _KEPT) - 1))
+
+
+def _pieces(codes: Codes, piece: int, most_bases: int) -> Codes:
+    """The pieces to train on, uint8 (pieces, piece): without N, at most `most_bases` in all, evenly spaced."""
+    whole = len(codes) // piece
+    rows = codes[: whole * piece].reshape(whole, piece)
+    kept = np.flatnonzero(rows.max(axis=1, initial=0) < N)
+    if not len(kept):
+        raise DataError(f"no piece of {piece} bases without N in a corpus of {len(codes):,} bases; want a longer one")
+    most = max(most_bases // piece, 1)
+    if len(kept) > most:
+        kept = kept[np.linspace(0, len(kept) - 1, most).astype(np.int64)]
+    return rows[kept]
+
+
+def _candidates(pieces: Codes) -> _Tokens:
+    """Single bases, and substrings of 2 to 16 bases that are followed by two symbols or more, by count x length."""
+    keys = _sorted_keys(pieces)
+    packed, lengths, weights = [np.arange(4, dtype=np.uint32)], [np.ones(4, dtype=np.int32)], [_base_counts(pieces)]
+    for length in range(2, _LONGEST + 1):
+        prefixes = keys >> _SYMBOL * np.uint64(_LONGEST + 1 - length)
+        starts = np.flatnonzero(np.diff(prefixes, prepend=~prefixes[:1]))
+        ends = np.append(starts[1:], len(keys))
+        following = (keys >> _SYMBOL * np.uint64(_LONGEST - length)) & np.uint64(7)
+        inside = (prefixes[starts] & np.uint64(7)) != 0
+        branching = inside & (following[starts] != following[ends - 1])  # keys are sorted: first and last differ
+        packed.append(_packed(prefixes[starts[branching]], length))
+        lengths.append(np.full(len(packed[-1]), length, dtype=np.int32))
+        weights.append((ends - starts)[branching] * length)
+    return _most_frequent(np.concatenate(packed), np.concatenate(lengths), np.concatenate(weights))
+
+
+def _most_frequent(packed: NDArray[np.uint32], lengths: NDArray[np.int32], weights: Integers) -> _Tokens:
+    """The bases, then the heaviest of the others; of equals first what is last in the alphabet, as in the library."""
+    aligned = packed << (2 * (_LONGEST - lengths)).astype(np.uint32)
+    order = np.lexsort((lengths[4:], aligned[4:], weights[4:]))[::-1][:MOST_CANDIDATES]
+    kept = np.concatenate([np.arange(4), 4 + order])
+    chosen = np.maximum(weights[kept], 1).astype(np.float64)
+    return _Tokens(packed[kept], lengths[kept], np.log(chosen / chosen.sum()))
+
+
+def _base_counts(pieces: Codes) -> Integers:
+    return np.bincount(pieces.reshape(-1), minlength=4).astype(np.int64)
+
+
+def _sorted_keys(pieces: Codes) -> NDArray[np.uint64]:
+    """For every base the 17 symbols from it on, sorted: equal substrings lie together."""
+    rows, width = pieces.shape
+    symbols = np.zeros((rows, width + _LONGEST), dtype=np.uint8)
+    symbols[:, :width] = pieces + 1
+    keys = np.zeros((rows, width), dtype=np.uint64)
+    for place in range(_LONGEST + 1):
+        keys <<= _SYMBOL
+        keys |= symbols[:, place : place + width]
+    flat = keys.reshape(-1)
+    flat.sort()
+    return flat
+
+
+def _packed(prefixes: NDArray[np.uint64], length: int) -> NDArray[np.uint32]:
+    """Two bits a base, from three bits a symbol."""
+    packed = np.zeros(len(prefixes), dtype=np.uint32)
+    for place in range(length - 1, -1, -1):
+        symbol = (prefixes >> _SYMBOL * np.uint64(place)) & np.uint64(7)
+        packed = (packed << np.uint32(2)) | (symbol.astype(np.uint32) - np.uint32(1))
+    return packed
+
+
+def _em_step(tokens: _Tokens, pieces: Codes) -> _Tokens:
+    """Scores from expected counts; single bases stay, however rare."""
+    from scipy.special import digamma
+
+    from glmbench.tokenizers.unigram_training_kernels import build_trie, expected_counts
+
+    children, token_of = build_trie(tokens.packed, tokens.lengths)
+    counts = np.zeros(len(tokens))
+    expected_counts(pieces, children, token_of, np.exp(tokens.scores), counts)
+    counts[: len(BASES)] = np.maximum(counts[: len(BASES)], _FEWEST)
+    kept = counts >= _FEWEST
+    counts = counts[kept]
+    return _Tokens(tokens.packed[kept], tokens.lengths[kept], digamma(counts) - digamma(counts.sum()))
+
+
+def _pruned(tokens: _Tokens, pieces: Codes, size: int) -> _Tokens:
+    """Single bases, then those whose loss costs most likelihood of the best cuts, most first: `size` in all."""
+    from glmbench.tokenizers.unigram_training_kernels import alternatives, best_cut_counts, build_trie
+
+    children, token_of = build_trie(tokens.packed, tokens.lengths)
+    instead = np.empty((len(tokens), _LONGEST), dtype=np.int32)
+    better = np.empty(len(tokens), dtype=np.bool_)
+    alternatives(tokens.packed, tokens.lengths, children, token_of, tokens.scores, instead, better)
+    counts = np.zeros(len(tokens))
+    best_cut_counts(pieces, children, token_of, tokens.scores, counts)
+    used = np.flatnonzero((counts > 0) & (tokens.lengths > 1))
+    total = counts.sum()
+    own, cut = counts[used], instead[used]
+    real = cut >= 0
+    with_it = np.log(own / total)
+    # Without the token its occurrences fall to those of its best cut, which lengthens the whole. By how much is a slip
+    # of SentencePiece (the number of all tokens stands where that of the cut should), kept for equal vocabularies.
+    longer = total + own * len(tokens)
+    parts = np.log(counts[cut] + own[:, None]) - np.log(longer)[:, None]
+    loss = own * (with_it - np.where(real, parts, 0.0).sum(axis=1))
+    order = used[np.lexsort((used, -loss))][: size - len(BASES)]
+    return tokens.take(np.concatenate([np.arange(len(BASES)), order]))
+
+
+def _finished(tokens: _Tokens, wanted: int) -> UnigramTokenizer:
+    """The first of the tokens; ids by score, then by alphabet."""
+    kept = zip(tokens.texts()[:wanted], tokens.scores[:wanted].tolist(), strict=True)
+    ordered = sorted(kept, key=lambda pair: (-pair[1], pair[0]))
+    vocabulary = SPECIAL_NAMES + tuple(text for text, _ in ordered)
+    return UnigramTokenizer(vocabulary, (0.0,) * len(SPECIAL_NAMES) + tuple(score for _, score in ordered))
