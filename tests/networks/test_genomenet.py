@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import glmbench
 from glmbench.errors import UsageError
 from glmbench.networks.genomenet import GenomeNetForBasePrediction, GenomeNetModel
 from glmbench.networks.genomenet_config import ARCHITECTURES, Architecture, GenomeNetConfig, Position, preset
 from glmbench.networks.genomenet_layers import LSTM, Branch, ConvolutionBlock, SequenceDropout
+from glmbench.tokenizers.character import CharacterTokenizer
 
 ALL = [(architecture, position) for architecture in ARCHITECTURES for position in ("end", "middle")]
 
@@ -312,6 +314,20 @@ def test_checkpoints_load_by_the_auto_classes(tmp_path: Path) -> None:
     assert type(model) is GenomeNetModel
     states = model.eval()(ids).last_hidden_state
     assert torch.equal(states, built.genomenet(ids).last_hidden_state)
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "cnn-lstm"])
+def test_checkpoints_embed_as_any_other_and_whatever_the_company(architecture: Architecture, tmp_path: Path) -> None:
+    config = preset(architecture, "middle", units=(8,), context=60)
+    built = network(config)
+    built.save_pretrained(tmp_path)
+    CharacterTokenizer().save(tmp_path)
+    model = glmbench.load_model(f"hf:{tmp_path}")
+    sequences = ["ACGTNACGTTTGACA", "A", 40 * "CGA", "TTGACATATAATGCG"]
+    embedded = model.embed(sequences)
+    assert embedded.shape == (4, 16)
+    alone = np.concatenate([model.embed([sequence]) for sequence in sequences])
+    np.testing.assert_allclose(embedded, alone, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from glmbench.pretraining.motif_ranks import (
     motif_kmers,
     rank_motifs,
     repeat_kmers,
+    shuffled_motifs,
     summarise_motifs,
 )
 from glmbench.pretraining.npmi import SCHEMA
@@ -135,6 +136,15 @@ def test_summary_is_over_the_motifs_that_every_comparison_has():
     assert row["mean_auc"] == pytest.approx(of_two.mean())
     assert of_two.min() <= row["low"] <= row["mean_auc"] <= row["high"] <= of_two.max()
     assert row["above"] == (of_two > 0.5).mean()
+
+
+def test_shuffled_motifs_keep_their_positions():
+    motif = matrix_from_consensus("m", "ACGTAC", (100.0, 90.0, 80.0, 70.0, 60.0, 50.0))
+    (shuffled,) = shuffled_motifs([motif], seed=0)
+    assert shuffled.name == "m"
+    assert not np.array_equal(shuffled.probabilities, motif.probabilities)
+    assert np.array_equal(np.sort(shuffled.probabilities, axis=0), np.sort(motif.probabilities, axis=0))
+    assert sorted(map(tuple, shuffled.probabilities)) == sorted(map(tuple, motif.probabilities))
 
 
 def test_corrected_for_the_number_of_motifs():

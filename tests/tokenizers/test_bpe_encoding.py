@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer as LibraryTokenizer
-from tokenizers import models, pre_tokenizers
 
 from glmbench.errors import DataError
 from glmbench.sequences.alphabet import encode, encode_batch
 from glmbench.tokenizers.bpe import DNABERT2_SPECIALS, BPETokenizer, from_merges
 from glmbench.tokenizers.bpe_training import train_bpe
 from glmbench.tokenizers.tokenizer import SpecialTokens
+from tokenizers import Tokenizer as LibraryTokenizer
+from tokenizers import models, pre_tokenizers
 
 UNKNOWN = "[UNK]"
 
@@ -25,7 +26,7 @@ def plain_bpe(sequence: str, merges: tuple[tuple[str, str], ...]) -> list[str]:
     ranks = {merge: rank for rank, merge in enumerate(merges)}
     tokens = list(sequence)
     while True:
-        found = [(ranks[pair], i) for i, pair in enumerate(zip(tokens, tokens[1:], strict=False)) if pair in ranks]
+        found = [(ranks[pair], i) for i, pair in enumerate(itertools.pairwise(tokens)) if pair in ranks]
         if not found:
             return [UNKNOWN if token == "N" else token for token in tokens]
         at = min(found)[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -59,7 +60,7 @@ def trained_by_counting(sequences: list[str], merges: int, min_frequency: int) -
     order = {base: i for i, base in enumerate("ACGT")}
     found: list[tuple[str, str]] = []
     while len(found) < merges:
-        counts = Counter(pair for word in words for pair in zip(word, word[1:], strict=False))
+        counts = Counter(pair for word in words for pair in itertools.pairwise(word))
         if not counts:
             break
         best = min(counts, key=lambda pair: (-counts[pair], order[pair[0]], order[pair[1]]))

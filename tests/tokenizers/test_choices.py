@@ -20,7 +20,7 @@ def test_a_path_is_opened(tmp_path, monkeypatch):
     KmerTokenizer(2).save(tmp_path / "kmer")
     assert parse_tokenizer(str(tmp_path / "kmer")) == KmerTokenizer(2)
     monkeypatch.chdir(tmp_path)
-    assert parse_tokenizer("./kmer") == KmerTokenizer(2)
+    assert parse_tokenizer("./kmer") == parse_tokenizer("kmer") == KmerTokenizer(2)
 
 
 @pytest.mark.parametrize(
@@ -28,15 +28,15 @@ def test_a_path_is_opened(tmp_path, monkeypatch):
     [
         ("", "neither a path that exists nor a kind; want character, kmer:6"),
         ("kmers:6", "neither a path"),
-        ("kmer", "wants a number: kmer:6"),
-        ("bpe", "wants a number: bpe:4096"),
+        ("kmer", r"wants a number \(kmer:6\)"),
+        ("bpe", r"wants a number \(bpe:4096\), and there is no folder"),
         ("kmer:", "'' is no number"),
         ("kmer:six", "'six' is no number"),
         ("kmer:-1", "'-1' is no number"),
         ("kmer:9", "of 9 bases; want 1 to 8"),
         ("blocks:1", "of 1 bases; want 2 to 8"),
         ("character:1", "take no number"),
-        ("bpe:9", "want bpe:10 or more"),
+        ("bpe:9", "a bpe vocabulary of 9: five special tokens and four bases are nine; want 10"),
     ],
 )
 def test_other_references_are_refused(text, message):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glmbench.errors import DataError, UsageError
+from glmbench.errors import DataError
 from glmbench.sequences.alphabet import encode, encode_batch
 from glmbench.tokenizers.unigram import UnigramTokenizer
 from glmbench.tokenizers.unigram_training import train_unigram
@@ -63,32 +63,6 @@ def test_ids_and_spans_equal_the_library(trained, ties, tmp_path):
         expected = library.encode(text, add_special_tokens=False)
         assert tokens.ids[part].tolist() == expected.ids
         assert list(zip(tokens.starts[part].tolist(), tokens.ends[part].tolist(), strict=True)) == expected.offsets
-
-
-def test_training_finds_what_the_corpus_repeats(trained):
-    assert len(trained.vocabulary) == 120
-    assert trained.vocabulary[:5] == SPECIALS
-    assert set("ACGT") <= set(trained.vocabulary)
-    assert sum(len(token) == 9 for token in trained.vocabulary) >= 20
-    assert list(trained.scores[5:]) == sorted(trained.scores[5:], reverse=True)
-
-
-def test_training_is_deterministic():
-    codes = np.random.default_rng(1).integers(0, 4, 20_000, dtype=np.uint8)
-    assert train_unigram(codes, 60).content_hash() == train_unigram(codes, 60).content_hash()
-
-
-def test_pieces_with_n_are_left_out():
-    codes = np.full(1_000, 4, dtype=np.uint8)
-    codes[100:180] = np.arange(80) % 4
-    with pytest.raises(DataError, match="no piece of 512 bases without N in a corpus of 1,000 bases"):
-        train_unigram(codes, 20)
-    assert train_unigram(codes, 12, piece=20).name.startswith("unigram-")
-
-
-def test_a_vocabulary_without_room_is_refused():
-    with pytest.raises(UsageError, match="want more than 9"):
-        train_unigram(np.zeros(1_000, dtype=np.uint8), 9)
 
 
 @pytest.mark.parametrize(("tokens", "problem"), [(("A", "C", "G"), "no token for T"), ((*"ACGT", "AX"), "token 'AX'")])

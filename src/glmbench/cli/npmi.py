@@ -231,11 +231,19 @@ def _compare_motifs(path: Path, found: _Found, top: int) -> tuple[pl.DataFrame, 
     """The table of all motifs, and what is said of it."""
     import polars as pl
 
-    from glmbench.pretraining.motif_ranks import COMPARISONS, rank_motifs, repeat_kmers, summarise_motifs
+    from glmbench.pretraining.motif_ranks import (
+        COMPARISONS,
+        rank_motifs,
+        repeat_kmers,
+        shuffled_motifs,
+        summarise_motifs,
+    )
     from glmbench.simulation.motif_files import read_motifs
 
     repeats = repeat_kmers(found.k, found.counts, found.unmasked)
-    table = rank_motifs(read_motifs(path), found.ranking, repeats)
+    motifs = read_motifs(path)
+    table = rank_motifs(motifs, found.ranking, repeats)
+    control = rank_motifs(shuffled_motifs(motifs), found.ranking, repeats)
     strictest = table.filter((pl.col("comparison") == COMPARISONS[-1]) & (pl.col("auc") > 0.5))
     return table, {
         "source": path.name,
@@ -243,6 +251,7 @@ def _compare_motifs(path: Path, found: _Found, top: int) -> tuple[pl.DataFrame, 
         "repeat_kmers": int(repeats.sum()),
         "soft_masked": found.unmasked is not None,
         "summary": summarise_motifs(table).to_dicts(),
+        "shuffled": summarise_motifs(control).to_dicts(),
         "best": strictest.sort("p", "motif").head(top).to_dicts(),
     }
 

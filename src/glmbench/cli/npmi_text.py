@@ -42,20 +42,24 @@ def _print_motifs(found: dict[str, Any]) -> None:
     )
     used = found["summary"][0]["motifs"]
     print(f"{used} of {found['motifs']} motifs of {found['source']}; {found['repeat_kmers']:,} repeat k-mers ({how})")
-    columns = ["compared with", "mean AUC [95 %]", "median", "above 0.5", "rank high (q<0.05)", "rank low"]
+    columns = ["compared with", "mean AUC [95 %]", "positions shuffled", "median", "above 0.5", "q<0.05: high", "low"]
     rows = [
         (
-            row["comparison"], with_interval(row["mean_auc"], row["low"], row["high"]), f"{row['median_auc']:.3f}",
-            f"{row['above']:.0%}", row["ranked_high"], row["ranked_low"],
+            row["comparison"], _mean(row), _mean(control), f"{row['median_auc']:.3f}", f"{row['above']:.0%}",
+            row["ranked_high"], row["ranked_low"],
         )
-        for row in found["summary"]
+        for row, control in zip(found["summary"], found["shuffled"], strict=True)
         if used
     ]  # fmt: skip
-    print_table(columns, rows, right=columns[2:])
+    print_table(columns, rows, right=columns[3:])
     columns = ["motif", "k-mers", "AUC", "p", "q"]
     best = [(row["motif"], row["kmers"], *(f"{row[name]:.3g}" for name in ("auc", "p", "q"))) for row in found["best"]]
     print("Lowest p with AUC above 0.5, no repeats, GC-matched")
     print_table(columns, best, right=columns[1:])
+
+
+def _mean(row: dict[str, Any]) -> str:
+    return with_interval(row["mean_auc"], row["low"], row["high"]) if row["motifs"] else ""
 
 
 def _cell(value: object) -> str:

@@ -35,11 +35,11 @@ def train(
     """Train a tokenizer on genomes and save it so that transformers.AutoTokenizer opens it."""
     from glmbench.cli.printing import print_json
     from glmbench.errors import UsageError
-    from glmbench.tokenizers.choices import parse_tokenizer, train_tokenizer
+    from glmbench.tokenizers.choices import ToTrain, train_tokenizer
     from glmbench.tokenizers.genome_files import read_corpus
     from glmbench.tokenizers.tokenizer import describe_settings
 
-    choice = parse_tokenizer(f"{kind}:{size}")
+    choice = ToTrain(kind, size)
     if out.exists() and (not out.is_dir() or (out / "tokenizer.json").exists()):
         raise UsageError(f"{out} exists already; choose another --out, or remove it")
     corpus = read_corpus(fasta)

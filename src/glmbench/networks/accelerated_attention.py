@@ -70,6 +70,8 @@ def _flex_missing(needs: Needs) -> str | None:
         return f"has no dropout of attention weights, the network has {needs.dropout}"
     if find_spec("torch.nn.attention.flex_attention") is None:
         return f"needs a torch with torch.nn.attention.flex_attention, this is {torch.__version__}"
+    if needs.device.type != "cuda" and torch.is_grad_enabled():
+        return f"has a backward pass on CUDA only, the tokens are on {needs.device.type}"
     if needs.device.type == "cuda" and find_spec("triton") is None:
         return "needs the package triton on CUDA, which is not installed"
     return None

@@ -5,7 +5,7 @@
 | `sdpa`   | torch's scaled dot product, per equal length | everywhere                                  |
 | `flash`  | `flash_attn_varlen_func` of flash-attn       | CUDA, fp16 and bf16                         |
 | `varlen` | torch's `varlen_attn`                        | CUDA, fp16 and bf16, no ALiBi, no dropout   |
-| `flex`   | torch's FlexAttention                        | CUDA, no dropout; a CPU slowly, uncompiled  |
+| `flex`   | torch's FlexAttention                        | CUDA, no dropout; a CPU without gradients   |
 
 All compute the same function: softmax of q·k / sqrt(dim) - slope x distance over the tokens of the own sequence, or
 over those at most `window` away.

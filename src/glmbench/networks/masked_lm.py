@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, BertConfig
 
 from glmbench.errors import DataError, Unsupported
@@ -13,13 +14,15 @@ from glmbench.networks.attention_choice import Choice
 from glmbench.networks.bert import BertForMaskedLM
 from glmbench.networks.dnabert2 import DNABERT2ForMaskedLM
 from glmbench.networks.dnabert2_config import DNABERT2Config
+from glmbench.networks.fields import check_fields
 from glmbench.networks.modern import ModernForMaskedLM
 from glmbench.networks.modern_config import ModernConfig
-from glmbench.networks.sizes import EncoderSizes
+from glmbench.networks.sizes import EncoderSizes, Kind
 
 MaskedLM = DNABERT2ForMaskedLM | ModernForMaskedLM | BertForMaskedLM
 MaskedLMConfig = DNABERT2Config | ModernConfig | BertConfig
 
+_CONFIGS: dict[Kind, type[Any]] = {"dnabert2": DNABERT2Config, "modern": ModernConfig, "bert": BertConfig}
 _CLASSES: dict[type[Any], type[Any]] = {
     DNABERT2Config: DNABERT2ForMaskedLM,
     ModernConfig: ModernForMaskedLM,
@@ -33,8 +36,12 @@ def masked_lm_config(sizes: EncoderSizes, *, pad: int, **changes: Any) -> Masked
     Args:
         sizes: of the encoder.
         pad: id of the padding token in the vocabulary that it will read.
-        changes: settings of the configuration that are no sizes, such as `positions` of the modern encoder.
+        changes: fields of the configuration over these, such as `positions` of the modern encoder.
+
+    Raises:
+        UsageError: a field is none of the configuration's.
     """
+    check_fields(_CONFIGS[sizes.kind], changes)
     common: dict[str, Any] = {
         "vocab_size": sizes.vocabulary,
         "hidden_size": sizes.dim,
@@ -46,12 +53,13 @@ def masked_lm_config(sizes: EncoderSizes, *, pad: int, **changes: Any) -> Masked
         "pad_token_id": pad,
         **changes,
     }
-    if sizes.kind == "dnabert2":
-        return DNABERT2Config(**common)
     if sizes.kind == "bert":
-        return BertConfig(max_position_embeddings=sizes.learned_positions, **common)
-    every = 1 if sizes.window is None else sizes.global_every
-    return ModernConfig(local_attention=2 * (sizes.window or 0), global_attention_every=every, **common)
+        common = {"max_position_embeddings": sizes.learned_positions, **common}
+    if sizes.kind == "modern":
+        every = 1 if sizes.window is None else sizes.global_every
+        common = {"local_attention": 2 * (sizes.window or 0), "global_attention_every": every, **common}
+    config: MaskedLMConfig = _CONFIGS[sizes.kind](**common)
+    return config
 
 
 def new_masked_lm(config: MaskedLMConfig, *, seed: int, attention_backend: Choice = "auto") -> MaskedLM:
@@ -78,7 +86,7 @@ def load_masked_lm(folder: Path, *, attention_backend: Choice = "auto") -> Maske
         network, report = found.from_pretrained(
             folder, config=config, dtype=torch.float32, output_loading_info=True, local_files_only=True
         )
-    except (RuntimeError, OSError, ValueError) as error:
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise DataError(f"the weights in {folder} cannot be loaded: {error}; get the checkpoint again") from error
     wrong = {what: sorted(report[what]) for what in ("missing_keys", "mismatched_keys") if report[what]}
     if wrong:

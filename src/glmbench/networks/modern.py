@@ -46,6 +46,10 @@ class Embeddings(nn.Module):
         return out
 
 
+class ToResidual(nn.Linear):
+    """A linear layer that writes to the residual stream, which decides how its weights start."""
+
+
 class SelfAttention(nn.Module):
     """Queries, keys and values from one linear layer, turned where positions are rotary."""
 
@@ -53,7 +57,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads, self.window = config.num_attention_heads, config.window(layer)
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
-        self.out = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.out = ToResidual(config.hidden_size, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor, attend: Attention, angles: Angles | None) -> Tensor:
         """(tokens, dim) to (tokens, dim)."""
@@ -70,7 +74,7 @@ class GatedFeedForward(nn.Module):
     def __init__(self, config: ModernConfig) -> None:
         super().__init__()
         self.gate_and_value = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
-        self.out = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.out = ToResidual(config.intermediate_size, config.hidden_size, bias=False)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,12 +113,9 @@ class ModernPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         """As in transformers, but what writes to the residual stream starts smaller the more layers write to it."""
         super()._init_weights(module)
-        if isinstance(module, SelfAttention | GatedFeedForward):
-            weight = module.out.weight
-            if not getattr(weight, "_is_hf_initialized", False):  # transformers' mark on weights read from a file
-                nn.init.normal_(
-                    weight, std=self.config.initializer_range / math.sqrt(2 * self.config.num_hidden_layers)
-                )
+        if isinstance(module, ToResidual):
+            spread = self.config.initializer_range / math.sqrt(2 * self.config.num_hidden_layers)
+            nn.init.normal_(module.weight, std=spread)  # transformers spares weights that were read from a file
 
 
 class ModernModel(ModernPreTrainedModel):

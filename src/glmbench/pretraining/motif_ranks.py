@@ -101,6 +101,12 @@ def motif_kmers(motif: PositionWeightMatrix, k: int, min_bits: float = MIN_BITS)
     return np.unique(kmers[windows(bits, k).mean(axis=1) >= min_bits])
 
 
+def shuffled_motifs(motifs: Sequence[PositionWeightMatrix], seed: int = 0) -> list[PositionWeightMatrix]:
+    """The motifs with their positions in random order: a control of the same bases and information."""
+    rng = np.random.default_rng(seed)
+    return [PositionWeightMatrix(motif.name, motif.probabilities[rng.permutation(len(motif))]) for motif in motifs]
+
+
 def rank_motifs(
     motifs: Sequence[PositionWeightMatrix], ranking: pl.DataFrame, repeats: Flags | None = None
 ) -> pl.DataFrame:

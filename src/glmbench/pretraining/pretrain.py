@@ -22,6 +22,7 @@ from glmbench.pretraining.bits_per_base import (
     FROZEN,
     BitsPerBase,
     FrozenEvaluation,
+    HiddenBases,
     describe,
     hide_bases,
     measure,
@@ -29,10 +30,10 @@ from glmbench.pretraining.bits_per_base import (
 from glmbench.pretraining.corpus import Corpus, Source, build_corpus, describe_request
 from glmbench.pretraining.held_out import HeldOut
 from glmbench.pretraining.learner import Learner, make_learner, sample_tokens
-from glmbench.pretraining.markov_baseline import best_order, markov_baselines
+from glmbench.pretraining.markov_baseline import Reach, best_order, markov_baselines
 from glmbench.pretraining.recipe import Recipe, TrainingPart, sized
 from glmbench.sequences.alphabet import BASES, N
-from glmbench.storage.atomic import atomic_folder
+from glmbench.storage.atomic import atomic_folder, write_text
 from glmbench.storage.cache import cache_folder
 from glmbench.storage.hashing import sha256_json
 from glmbench.tokenizers.tokenizer import Tokenizer, describe_settings
@@ -227,19 +228,33 @@ def _quality(
     learner: Learner, recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer
 ) -> tuple[list[dict[str, Any]], BitsPerBase | None]:
     """Bits per base on the frozen hidden bases: the network, its twin before training, Markov models of the corpus."""
+    from glmbench.training.precision import resolve
+
     if learner.predictor is None:
         return [], None
     hidden = hide_bases(corpus)
-    trained = measure(learner.predictor(learner.network), hidden)
     twin = fresh_network(recipe, tokenizer)
     cast(Any, twin).to(learner.network.device)
-    rows = [("this model", trained), ("the same before training", measure(learner.predictor(twin), hidden))]
+    with resolve("fp32", learner.network.device).matmuls():
+        trained = measure(learner.predictor(learner.network), hidden)
+        untrained = measure(learner.predictor(twin), hidden)
+    rows = [_row("this model", trained), _row("the same before training", untrained)]
+    return rows + _markov_rows(corpus, hidden), trained
+
+
+def _markov_rows(corpus: Corpus, hidden: HiddenBases) -> list[dict[str, Any]]:
+    """Order 0 and the best orders, one-sided and two-sided; kept in the cache, since many trainings share a corpus."""
+    kept = cache_folder() / "markov" / f"{sha256_json([corpus.content_hash(), hidden.content_hash()])[:16]}.json"
+    if kept.is_file():
+        return list(json.loads(kept.read_text(encoding="utf-8")))
     baselines = markov_baselines(corpus, hidden)
-    rows.append(("order-0 Markov", baselines[0, "left"]))
-    for reach, words in (("left", "left context"), ("both", "both sides")):
-        order = best_order(baselines, cast(Any, reach))
-        rows.append((f"order-{order} Markov, {words}", baselines[order, cast(Any, reach)]))
-    return [_row(name, result) for name, result in rows], trained
+    rows = [_row("order-0 Markov", baselines[0, "left"])]
+    reaches: dict[Reach, str] = {"left": "left context", "both": "both sides"}
+    for reach, words in reaches.items():
+        order = best_order(baselines, reach)
+        rows.append(_row(f"order-{order} Markov, {words}", baselines[order, reach]))
+    write_text(kept, json.dumps(rows))
+    return rows
 
 
 def _row(model: str, result: BitsPerBase) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from glmbench.tokenizers.bpe_encoding import Split, build_tables, encode_exactly
 from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens
 
 if TYPE_CHECKING:
-    from glmbench.tokenizers.bpe_encoding_kernels import Tables
+    from glmbench.tokenizers.bpe_table_kernels import Tables
 
 DNABERT2_SPECIALS = ("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]")
 """In the order of their ids, from 0, as DNABERT-2 was trained."""
@@ -107,10 +107,9 @@ class BPETokenizer:
         write_files(folder, content, self.vocabulary, self.special)
 
     def _library_json(self) -> str:
+        from glmbench.tokenizers.saving import ends, upper_case
         from tokenizers import Tokenizer as LibraryTokenizer
         from tokenizers import models, pre_tokenizers
-
-        from glmbench.tokenizers.saving import ends, upper_case
 
         ids = {token: index for index, token in enumerate(self.vocabulary)}
         unknown = self.vocabulary[self.special.unknown]

@@ -14,10 +14,11 @@ from glmbench.sequences.typing import Codes
 from glmbench.tokenizers.tokenizer import Tokens
 
 if TYPE_CHECKING:
-    from glmbench.tokenizers.bpe_encoding_kernels import Merges, Tables
+    from glmbench.tokenizers.bpe_table_kernels import Merges, Tables
 
 Split = tuple[str, str]
 """The two tokens that a merge puts together, in bases."""
+
 
 def build_tables(merges: Sequence[Split], ids: Mapping[str, int]) -> Tables:
     """Tables of the merges that can happen; `ids` has the id of every token.
@@ -28,7 +29,7 @@ def build_tables(merges: Sequence[Split], ids: Mapping[str, int]) -> Tables:
     Raises:
         DataError: a merge uses a token that only a later merge makes; trained vocabularies have none.
     """
-    from glmbench.tokenizers import bpe_encoding_kernels as kernels
+    from glmbench.tokenizers import bpe_table_kernels as kernels
 
     table = _empty_merges(len(merges))
     numbers = {base: number for number, base in enumerate(BASES)}
@@ -48,7 +49,7 @@ def build_tables(merges: Sequence[Split], ids: Mapping[str, int]) -> Tables:
 
 def _empty_merges(merges: int) -> Merges:
     """Room for so many merges at few collisions: a quarter of the slots, a sixteenth of the filter's bits."""
-    from glmbench.tokenizers import bpe_encoding_kernels as kernels
+    from glmbench.tokenizers import bpe_table_kernels as kernels
 
     tokens = len(BASES) + merges
     filter_bits = (16 * tokens - 1).bit_length()
@@ -64,7 +65,7 @@ def _empty_merges(merges: int) -> Merges:
 
 def _complete(merges: Merges, numbers: Mapping[str, int], ids: Sequence[int]) -> Tables:
     """What follows from the merges that can happen and their tokens."""
-    from glmbench.tokenizers import bpe_encoding_kernels as kernels
+    from glmbench.tokenizers import bpe_table_kernels as kernels
 
     merges = merges._replace(splits=merges.splits[: len(numbers)].copy())
     lengths = np.fromiter(map(len, numbers), dtype=np.int32, count=len(numbers))
@@ -91,10 +92,17 @@ def _refuse_early(token: str, early: Mapping[str, Split]) -> None:
 def encode_exactly(
     sequences: EncodedBatch | Codes, tables: Tables, unknown: int, token_lengths: NDArray[np.int32]
 ) -> Tokens:
-    """The tokens that BPE gives, an unknown one for every N; `token_lengths` has the bases of every id."""
+    """The tokens that BPE gives, an unknown one for every N; `token_lengths` has the bases of every id.
+
+    Raises:
+        DataError: a sequence has 2**31 bases or more.
+    """
     from glmbench.tokenizers import bpe_encoding_kernels as kernels
 
     codes, bounds = flatten(sequences)
+    longest = int(np.diff(bounds).max(initial=0))
+    if longest > np.iinfo(np.int32).max:
+        raise DataError(f"a sequence of {longest:,} bases; spans are 32 bits wide: cut it at runs of N or elsewhere")
     room = np.empty(codes.size, dtype=np.int32)
     offsets = np.zeros(len(bounds), dtype=np.int64)
     kernels.encode_sequences(tables, codes, bounds, unknown, room, offsets)

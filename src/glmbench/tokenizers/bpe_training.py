@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,9 +67,7 @@ def train_bpe(
     return from_merges(merges, specials)
 
 
-def _merges(
-    sequences: EncodedBatch | Codes, size: int, min_frequency: int, max_bases: int | None
-) -> NDArray[np.int64]:
+def _merges(sequences: EncodedBatch | Codes, size: int, min_frequency: int, max_bases: int | None) -> NDArray[np.int64]:
     """Pairs (merges, 2) of token numbers, A, C, G, T = 0..3 and merge i = 4 + i."""
     from glmbench.tokenizers import bpe_training_kernels as kernels
 
@@ -147,7 +145,7 @@ def _tidy(state: Trainer, min_frequency: int) -> Trainer:
         arena[:used] = state.arena[:used]
     capacity = 2 * kept.size + 2 * len(state.lengths) + 64
 
-    def regrown(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    def regrown(array: NDArray[Any]) -> NDArray[Any]:
         grown = np.empty(capacity, dtype=array.dtype)
         grown[: kept.size] = array[kept]
         return grown

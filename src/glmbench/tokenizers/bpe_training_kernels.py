@@ -83,7 +83,7 @@ def find(state: Trainer, key: int) -> int:
     mask = np.uint64(state.slots.size - 1)
     at = ((np.uint64(key) * _FACTOR) >> _SHIFT) & mask
     while True:
-        record = state.slots[at]
+        record = int(state.slots[at])
         if record < 0 or state.keys[record] == key:
             return record
         at = (at + np.uint64(1)) & mask
@@ -178,16 +178,16 @@ def merge_until(state: Trainer, tokens: int, min_frequency: int, max_bases: int)
 
 @njit(cache=True, nogil=True)
 def _merge(state: Trainer, record: int, min_frequency: int, max_bases: int) -> None:
-    a, b = np.int64(state.keys[record] >> KEY_BITS), np.int64(state.keys[record] & 0xFFFF)
-    c = state.counters[TOKENS]
+    a, b = int(state.keys[record] >> KEY_BITS), int(state.keys[record] & 0xFFFF)
+    c = int(state.counters[TOKENS])
     state.counters[TOKENS] += 1
     state.pairs[c, 0], state.pairs[c, 1] = a, b
     state.lengths[c] = state.lengths[a] + state.lengths[b]
     if state.begins[record] == SCANNED:
-        first = state.counters[USED] + 2 * state.counts[record]
+        first = int(state.counters[USED] + 2 * state.counts[record])
         size = _scan(state.symbols, a, b, state.arena[first:])
     else:
-        first, size = state.begins[record], state.sizes[record]
+        first, size = int(state.begins[record]), int(state.sizes[record])
     state.counts[record] = 0
     hits = state.arena[first : first + size]
     hits = hits[: _rewrite(state, a, b, c, hits)]

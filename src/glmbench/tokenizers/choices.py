@@ -21,11 +21,20 @@ class ToTrain:
 
     Attributes:
         kind: `bpe` or `unigram`.
-        size: ids wanted, special tokens among them.
+        size: ids wanted, special tokens among them; 10 or more.
+
+    Raises:
+        UsageError: the size has no room for more than special tokens and bases.
     """
 
     kind: Literal["bpe", "unigram"]
     size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 10:
+            raise UsageError(
+                f"a {self.kind} vocabulary of {self.size}: five special tokens and four bases are nine; want 10 or more"
+            )
 
     @property
     def name(self) -> str:
@@ -36,15 +45,15 @@ class ToTrain:
 def parse_tokenizer(text: str) -> Tokenizer | ToTrain:
     """Open the tokenizer that a reference names; one that must first be trained comes as `ToTrain`.
 
-    A path that exists wins over a kind of the same name only where it is written as a path (`./character`).
+    A folder called `character` has to be written as a path, `./character`.
 
     Raises:
         UsageError: the reference is none of the forms known, or its number is out of range.
         DataError: the file at the path is no tokenizer (see `saving.load_tokenizer`).
     """
     kind, colon, number = text.partition(":")
-    if kind in ("kmer", "blocks", "bpe", "unigram"):
-        return _numbered(text, kind, number) if colon else _without_number(text, kind)
+    if kind in ("kmer", "blocks", "bpe", "unigram") and colon:
+        return _numbered(text, kind, number)
     if kind == "character":
         if colon:
             raise UsageError(f"tokenizer {text!r}: characters take no number; want `character`")
@@ -56,6 +65,9 @@ def parse_tokenizer(text: str) -> Tokenizer | ToTrain:
         from glmbench.tokenizers.saving import load_tokenizer
 
         return load_tokenizer(path)
+    if kind in ("kmer", "blocks", "bpe", "unigram"):
+        example = f"{kind}:6" if kind in ("kmer", "blocks") else f"{kind}:4096"
+        raise UsageError(f"tokenizer {text!r} wants a number ({example}), and there is no folder of that name")
     raise UsageError(f"tokenizer {text!r} is neither a path that exists nor a kind; want {FORMS}")
 
 
@@ -86,12 +98,4 @@ def _numbered(text: str, kind: str, number: str) -> Tokenizer | ToTrain:
         from glmbench.tokenizers.blocks import BlocksTokenizer
 
         return BlocksTokenizer(int(number))
-    size = int(number)
-    if size < 10:
-        raise UsageError(f"tokenizer {text!r}: five special tokens and four bases are nine ids; want {kind}:10 or more")
-    return ToTrain("bpe" if kind == "bpe" else "unigram", size)
-
-
-def _without_number(text: str, kind: str) -> Tokenizer:
-    example = f"{kind}:6" if kind in ("kmer", "blocks") else f"{kind}:4096"
-    raise UsageError(f"tokenizer {text!r} wants a number: {example} (or ./{text} for a folder of that name)")
+    return ToTrain("bpe" if kind == "bpe" else "unigram", int(number))

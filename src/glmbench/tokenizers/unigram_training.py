@@ -23,7 +23,7 @@ from glmbench.tokenizers.unigram import UnigramTokenizer
 
 PIECE = 512
 """Bases of a training piece, as in GUANinE's tokenizer study."""
-MOST_BASES = 10_000_000
+MOST_BASES = 4_000_000
 """What training reads at most, unless told otherwise."""
 MOST_CANDIDATES = 1_000_000
 _LONGEST = 16
@@ -71,7 +71,7 @@ def train_unigram(
     """Train on base codes; the same codes give the same tokenizer.
 
     The corpus is cut into pieces of equal length; where it is longer than `most_bases`, evenly spaced ones are taken.
-    Memory is some 30 bytes for each base that is read.
+    Memory is about 90 bytes for each base that is read.
 
     Args:
         codes: uint8 (bases,), with N between sequences that do not belong together.

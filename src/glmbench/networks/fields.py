@@ -1,0 +1,23 @@
+"""Fields of configurations: transformers takes any keyword in silence, and a misspelt size would be ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from transformers import PretrainedConfig
+
+from glmbench.errors import UsageError
+
+
+def check_fields(config_class: type[PretrainedConfig], names: Iterable[str]) -> None:
+    """Refuse names that are no fields of a configuration.
+
+    Raises:
+        UsageError: there is one; the message lists the fields.
+    """
+    known = config_class().to_dict()
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise UsageError(
+            f"{', '.join(unknown)}: no fields of {config_class.__name__}; it has {', '.join(sorted(known))}"
+        )

@@ -1,0 +1,102 @@
+"""BERT over packed tokens against transformers' own forward pass of the same weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from torch import Tensor
+
+from glmbench.errors import Unsupported
+from glmbench.networks.bert import BertForMaskedLM
+from glmbench.networks.packing import Packing
+
+TINY: dict[str, Any] = {
+    "vocab_size": 40,
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 20,
+    "max_position_embeddings": 16,
+}
+
+
+@pytest.fixture
+def network() -> BertForMaskedLM:
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    bert = BertForMaskedLM(transformers.BertConfig(**TINY))
+    with torch.no_grad():
+        for parameter in bert.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    return bert.eval()
+
+
+def packed(*lengths: int) -> tuple[Tensor, Packing]:
+    torch.manual_seed(2)
+    return torch.randint(5, 40, (sum(lengths),)), Packing.from_offsets(np.concatenate(([0], np.cumsum(lengths))))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("lengths", [(16, 16, 16), (3, 16, 1, 16, 9)])
+def test_packed_states_and_logits_are_those_of_transformers(network: BertForMaskedLM, lengths: tuple[int, ...]) -> None:
+    ids, packing = packed(*lengths)
+    states = network.packed_states(ids, packing)
+    logits = network.head(states)
+    for start, length in zip(packing.offsets.tolist(), lengths, strict=False):
+        row = slice(start, start + length)
+        expected = network(ids[None, row], output_hidden_states=True)
+        torch.testing.assert_close(states[row], expected.hidden_states[-1][0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(logits[row], expected.logits[0], atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_are_those_of_transformers(network: BertForMaskedLM) -> None:
+    ids, packing = packed(7, 7, 7)
+    network.head(network.packed_states(ids, packing)).pow(2).mean().backward()
+    ours = {name: parameter.grad for name, parameter in network.named_parameters()}
+    network.zero_grad(set_to_none=True)
+    network(ids.view(3, 7)).logits.pow(2).mean().backward()
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(ours[name], parameter.grad, atol=1e-5, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_it_is_saved_as_plain_bert(network: BertForMaskedLM, tmp_path: Path) -> None:
+    network.attention_backend = "sdpa"
+    network.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert config["architectures"] == ["BertForMaskedLM"]
+    assert "attention_backend" not in config
+    plain = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path).eval()
+    assert type(plain) is transformers.BertForMaskedLM
+    ids, _ = packed(12)
+    assert torch.equal(plain(ids[None]).logits, network(ids[None]).logits)
+    assert set(plain.state_dict()) == set(network.state_dict())
+
+
+def test_dropout_drops_attention_weights_too() -> None:
+    config = transformers.BertConfig(**TINY, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.5)
+    network = BertForMaskedLM(config).train()
+    ids, packing = packed(9, 4)
+    assert not torch.equal(network.packed_states(ids, packing), network.packed_states(ids, packing))
+    network.eval()
+    assert torch.equal(network.packed_states(ids, packing), network.packed_states(ids, packing))
+
+
+def test_a_sequence_beyond_the_positions_is_unsupported(network: BertForMaskedLM) -> None:
+    with pytest.raises(Unsupported, match="a sequence has 17 tokens, this BERT has 16 positions"):
+        network.packed_states(*packed(3, 17))
+
+
+def test_bf16_gives_logits_in_float32(network: BertForMaskedLM) -> None:
+    ids, packing = packed(9, 12)
+    exact = network.head(network.packed_states(ids, packing))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network.head(network.packed_states(ids, packing))
+    assert logits.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(logits, exact).mean() > 0.999
