@@ -19,12 +19,18 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
+
+Scores = dict[tuple[str, str, int], list[float]]
+"""Scores over draws by model, task and step."""
 
 SEEDS = (1, 2, 3)
-STEPS, CROP, BATCH, DEPTH = 400, 256, 32, 2
+STEPS, CROP, BATCH, DEPTH, RATE = 300, 256, 8, 2, 2e-3
+SNAPSHOTS = 5
+"""Models that are kept along the way, where the score against steps is wanted."""
 TOKENS, NUCLEOTIDES = 0.15, 0.05
 """Shares that are hidden, of tokens or of nucleotides: the two budgets."""
 MASKINGS = (
@@ -55,7 +61,6 @@ class Arm:
     human: bool = False
     """With 3 Mb of human chromosome 1 in the corpus."""
     snapshots: bool = False
-    options: tuple[str, ...] = field(default=())
 
 
 def arms(out: Path) -> list[Arm]:
@@ -81,7 +86,8 @@ def pretrain_command(arm: Arm, seed: int, data: Path, out: Path) -> list[str]:
         "glmbench", "pretrain", *sources(data, arm.human), "--out", str(out / "models" / f"{arm.name}-s{seed}"),
         "--tokenizer", arm.tokenizer, "--network", "dnabert2", "--depth", str(DEPTH), "--objective", arm.objective,
         "--hide", str(arm.hide), "--of", arm.of, "--crop", str(CROP), "--batch", str(BATCH), "--steps", str(arm.steps),
-        "--seed", str(seed), *(["--snapshots"] if arm.snapshots else []), *arm.options,
+        "--lr", str(RATE), "--seed", str(seed), *(["--snapshots"] if arm.snapshots else []),
+        "--set", f"training.evaluate_every={arm.steps // SNAPSHOTS if arm.snapshots else arm.steps}",
     ]  # fmt: skip
 
 
@@ -151,34 +157,38 @@ def score(data: Path, out: Path, jobs: int) -> None:
     models += [f"hf:{path.parent}" for path in sorted((out / "models").glob("*/snapshots/*/config.json"))]
     models += [f"random:{out}/models/b-bases-{t.replace(':', '-')}-s1" for t in TOKENIZERS]
     tasks = [str(out / "tables" / name) if name.endswith(".csv") else name for name in FEW_SHOT]
-    run_all(list(score_commands(models + ["kmer:5"], tasks, data, out)), jobs)
+    run_all(list(score_commands([*models, "kmer:5"], tasks, data, out)), jobs)
 
 
 def score_commands(models: list[str], tasks: list[str], data: Path, out: Path) -> Iterator[list[str]]:
     """One command for every few models: any number of processes may share a store."""
-    shared = ["--budget", "100", "--seeds", "3", "--no-controls", "--store", str(out / "store")]
+    shared = ["--budget", "100", "--seeds", "3", "--limit", "1000", "--no-controls", "--store", str(out / "store")]
     for start in range(0, len(models), 4):
         chosen = [text for model in models[start : start + 4] for text in ("--model", model)]
         named = [text for task in tasks for text in ("--task", task)]
         yield ["glmbench", "run", *named, *chosen, *shared, "--mirror", str(data), "--offline"]
 
 
+PARTS = {
+    "a-tokens": "15 % of tokens hidden",
+    "a-bases": "5 % of nucleotides hidden",
+    "b-bases": "equal bases",
+    "b-flops": "equal FLOPs",
+    "a-human": "with human sequence",
+}
+
+
 def tables(out: Path) -> None:
     """Print the tables of docs/study.md: mean over seeds with its 95 % interval."""
     scores = few_shot_scores(out)
-    for part, title in (("a-tokens", "15 % of tokens hidden"), ("a-bases", "5 % of nucleotides hidden"),
-                        ("b-bases", "equal bases"), ("b-flops", "equal FLOPs"), ("a-human", "with human sequence")):  # fmt: skip
+    for part, title in PARTS.items():
         print(f"\n### {title}\n")
         print("| arm | steps | hidden tokens | hidden nt | bits/base | " + " | ".join(FEW_SHOT) + " |")
         print("|---|--:|--:|--:|--:|" + "--:|" * len(FEW_SHOT))
         for arm in (arm for arm in arms(out) if arm.name.startswith(part)):
             reports = [json.loads(path.read_text()) for path in reports_of(arm, out)]
             if reports:
-                hidden = [mean(r["hidden"][what] for r in reports) for what in ("tokens", "nucleotides")]
-                bits = with_interval([r["quality"][0]["bits_per_base"] for r in reports], 4)
-                few = [with_interval(values_of(scores, arm.name, task), 3) for task in FEW_SHOT]
-                print(f"| {arm.name.removeprefix(part + '-')} | {arm.steps} | {hidden[0]:.3f} | {hidden[1]:.3f} | {bits} | "
-                      + " | ".join(few) + " |")  # fmt: skip
+                print(row(arm.name.removeprefix(f"{part}-"), arm, reports, scores))
     print("\n### controls\n")
     for model in sorted({model for model, _, _ in scores if model.startswith(("random:", "kmer"))}):
         few = [f"{mean(values):.3f}" if (values := scores.get((model, task, 0))) else "–" for task in FEW_SHOT]
@@ -191,17 +201,25 @@ def tables(out: Path) -> None:
             print(f"| {name} | {step} | " + " | ".join(few) + " |")
 
 
+def row(label: str, arm: Arm, reports: list[dict[str, Any]], scores: Scores) -> str:
+    """A line of a table: what was hidden, bits per base, few-shot scores."""
+    hidden = [f"{mean(report['hidden'][what] for report in reports):.3f}" for what in ("tokens", "nucleotides")]
+    bits = with_interval([report["quality"][0]["bits_per_base"] for report in reports], 4)
+    few = [with_interval(values_of(scores, arm.name, task), 3) for task in FEW_SHOT]
+    return "| " + " | ".join([label, str(arm.steps), *hidden, bits, *few]) + " |"
+
+
 def reports_of(arm: Arm, out: Path) -> list[Path]:
     """Reports of the seeds that are done."""
     paths = [out / "models" / f"{arm.name}-s{seed}" / "pretraining.json" for seed in SEEDS]
     return [path for path in paths if path.is_file()]
 
 
-def few_shot_scores(out: Path) -> dict[tuple[str, str, int], list[float]]:
+def few_shot_scores(out: Path) -> Scores:
     """Scores over the draws of labelled rows by (model folder or reference, task, step; 0: the finished model)."""
     from glmbench import Store
 
-    found: dict[tuple[str, str, int], list[float]] = {}
+    found: Scores = {}
     for result in Store(out / "store").results():
         scheme, _, locator = result.job.model.partition(":")
         path = Path(locator)
@@ -213,7 +231,7 @@ def few_shot_scores(out: Path) -> dict[tuple[str, str, int], list[float]]:
     return found
 
 
-def values_of(scores: dict[tuple[str, str, int], list[float]], arm: str, task: str, step: int = 0) -> list[float]:
+def values_of(scores: Scores, arm: str, task: str, step: int = 0) -> list[float]:
     """One value a pre-training seed: the mean over draws."""
     return [mean(scores[key]) for seed in SEEDS if (key := (f"{arm}-s{seed}", task, step)) in scores]
 

@@ -8,10 +8,13 @@ from glmbench.errors import UsageError
 from glmbench.networks.t5 import t5_config
 
 
-def test_the_small_one_has_version_1_1_s_count() -> None:
+def test_the_small_one_has_version_1_1_s_count_but_for_the_tied_output() -> None:
     with torch.device("meta"):
         network = T5ForConditionalGeneration(t5_config("t5-small", 32_128, pad=0, end=1))
-    assert sum(parameter.numel() for parameter in network.parameters()) == 76_961_152
+    tied = network.lm_head.weight is network.shared.weight
+    own = network.lm_head.weight.numel() if tied else 0
+    assert sum(parameter.numel() for parameter in network.parameters()) + own == 76_961_152
+    assert not network.config.scale_decoder_outputs
 
 
 def test_it_learns_from_labels() -> None:

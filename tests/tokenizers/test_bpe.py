@@ -124,6 +124,7 @@ def _replace(name: str, value: object) -> Callable[[dict[str, Any]], None]:
         (lambda content: content["model"]["vocab"].pop("G"), "ids are not 0, 1, 2"),
         (lambda content: content["model"]["vocab"].update(N=12), "a token 'N'"),
         (lambda content: content["model"]["vocab"].update({"": 12}), "a token ''"),
+        (lambda content: content["added_tokens"][0].update(content="ACG", id=10), "a token 'ACG'"),
         (_replace("pre_tokenizer", {"type": "ByteLevel"}), "its pre-tokenizer ByteLevel"),
         (_replace("normalizer", {"type": "Lowercase"}), "its normalizer is {'type': 'Lowercase'}"),
     ],

@@ -16,7 +16,7 @@ from glmbench.networks.genomenet_config import ARCHITECTURES, Architecture
 from glmbench.networks.genomenet_config import preset as genomenet_preset
 from glmbench.networks.masked_lm import masked_lm_config, new_masked_lm
 from glmbench.networks.sizes import PRESETS, Kind, encoder_sizes, preset
-T5_PRESETS = ()
+from glmbench.networks.t5 import T5_PRESETS, t5_config
 
 _GENOMENET = "genomenet-"
 NAMES = (*PRESETS, *T5_PRESETS, *(f"{_GENOMENET}{architecture}" for architecture in ARCHITECTURES))
@@ -42,6 +42,7 @@ def make_network(
     sizes: Mapping[str, Any] | None = None,
     attention: Choice = "auto",
     middle: bool = False,
+    sentinels: int = 0,
     seed: int = 0,
 ) -> PreTrainedModel:
     """A network with fresh float32 weights drawn from `seed`.
@@ -53,6 +54,7 @@ def make_network(
         sizes: fields of the network's configuration over these.
         attention: how attention is computed; see `networks.attention`.
         middle: of the GenomeNet networks: predict the base between two flanks, not the one after them.
+        sentinels: of T5: ids after the vocabulary that stand for hidden spans.
         seed: of the weights.
 
     Raises:
@@ -65,7 +67,7 @@ def make_network(
         if depth is not None:
             raise UsageError(f"network {name} has no depth to choose; leave it out, or set network.sizes")
         if name in T5_PRESETS:
-            config = t5_config(name, vocabulary.size, pad=vocabulary.pad, end=vocabulary.end, **changes)
+            config = t5_config(name, vocabulary.size + sentinels, pad=vocabulary.pad, end=vocabulary.end, **changes)
             return cast(PreTrainedModel, _seeded(seed, lambda: T5ForConditionalGeneration(config)))
         if name.removeprefix(_GENOMENET) in get_args(Architecture):
             return _genomenet(name, vocabulary, middle, changes, seed)

@@ -31,6 +31,7 @@ from glmbench.pretraining.corpus import Corpus, Source, build_corpus, describe_r
 from glmbench.pretraining.held_out import HeldOut
 from glmbench.pretraining.learner import Learner, make_learner, sample_tokens
 from glmbench.pretraining.markov_baseline import Reach, best_order, markov_baselines
+from glmbench.pretraining.objectives.span_corruption import SENTINELS
 from glmbench.pretraining.recipe import Recipe, TrainingPart, sized
 from glmbench.sequences.alphabet import BASES, N
 from glmbench.storage.atomic import atomic_folder, write_text
@@ -353,6 +354,7 @@ def fresh_network(recipe: Recipe, tokenizer: Tokenizer) -> PreTrainedModel:
         sizes=recipe.network.sizes,
         attention=recipe.network.attention,
         middle=recipe.objective.name == "middle-base",
+        sentinels=SENTINELS,
         seed=recipe.training.seed,
     )
 

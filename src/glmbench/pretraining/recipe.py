@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from glmbench.errors import UsageError
+from glmbench.networks.sizes import PRESETS as ENCODERS
 
 
 class _Part(BaseModel):
@@ -137,10 +138,16 @@ def parsed(values: Mapping[str, Any], where: str) -> Recipe:
 def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """The recipe with values at dotted keys (`training.lr`) replaced; None leaves a value as it is.
 
+    Another network that has no depth to choose drops the depth, and any other network the sizes, of the one before.
+
     Raises:
         UsageError: as `parsed`.
     """
     values = recipe.model_dump()
+    name = changes.get("network.name")
+    if name not in (None, recipe.network.name):
+        values["network"]["sizes"] = {}
+        values["network"]["depth"] = recipe.network.depth if name in ENCODERS else None
     for key, value in changes.items():
         if value is None:
             continue

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glmbench.errors import DataError, UsageError
-from glmbench.sequences.alphabet import BASES, EncodedBatch
+from glmbench.sequences.alphabet import BASES, LETTERS, EncodedBatch
 from glmbench.sequences.typing import Codes
 from glmbench.tokenizers.bpe_encoding import Split, build_tables, encode_exactly
 from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens
@@ -167,6 +167,7 @@ def _read(saved: Mapping[str, Any], text: str) -> BPETokenizer:
         raise DataError(f"its unknown token is {unknown!r}: without one, N would vanish; {_WANTED}")
     special = _special(vocabulary, unknown, tuple(added))
     strange = [token for i, token in enumerate(vocabulary) if i not in special.ids and set(token) - set(BASES)]
+    strange += [token for token in added if set(token) <= set(LETTERS)]  # the library would cut sequences at it
     missing = [base for base in BASES if base not in ids]
     if strange or missing or "" in ids:
         problem = f"no token {', '.join(missing)}" if missing else f"a token {(strange or [''])[0]!r}"

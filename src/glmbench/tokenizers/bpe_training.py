@@ -50,7 +50,7 @@ def train_bpe(
         specials: in order of their ids, from 0; the five of `DNABERT2_SPECIALS` in any order.
 
     Raises:
-        UsageError: a setting is out of range.
+        UsageError: a setting is out of range, or `specials` are others.
         DataError: there is no A, C, G or T at all.
     """
     base_tokens = len(specials) + len(BASES)
@@ -58,6 +58,7 @@ def train_bpe(
         raise UsageError(f"a vocabulary of {size} tokens was asked for; want {base_tokens} to {LARGEST_VOCABULARY}")
     if min_frequency < 1 or (max_bases is not None and max_bases < 2):
         raise UsageError(f"min_frequency {min_frequency} (want 1 or more), max_bases {max_bases} (want 2 or more)")
+    from_merges((), specials)  # refuses other special tokens before the work rather than after it
     pairs = _merges(sequences, size - len(specials), min_frequency, max_bases)
     tokens = list(BASES)
     merges: list[Split] = []

@@ -22,7 +22,7 @@ from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens
 class UnigramTokenizer:
     """Tokens with log probabilities; encoding maximises their sum over every stretch without N (Viterbi).
 
-    Identical to the tokenizers library on the same file, letter by letter of its ties.
+    Identical to the tokenizers library on the same file, ties included.
 
     Args:
         vocabulary: the token of every id.
