@@ -28,7 +28,7 @@ Scores = dict[tuple[str, str, int], list[float]]
 """Scores over draws by model, task and step."""
 
 SEEDS = (1, 2, 3)
-STEPS, CROP, BATCH, DEPTH, RATE = 300, 256, 8, 2, 2e-3
+STEPS, CROP, BATCH, DEPTH, RATE = 400, 256, 8, 2, 2e-3
 SNAPSHOTS = 5
 """Models that are kept along the way, where the score against steps is wanted."""
 TOKENS, NUCLEOTIDES = 0.15, 0.05

@@ -1,8 +1,8 @@
 """Sizes of T5 for DNA: the two small ones of version 1.1, with the vocabulary of a DNA tokenizer.
 
 The network is transformers' own and reads padded rows. Sizes are those of the published configurations of T5 1.1, which
-also say: gated GELU, no dropout while pre-training. Theirs have an output matrix of their own; transformers 5 ties it to
-the embeddings in every T5 and leaves no choice, but keeps the outputs unscaled, as with a matrix of their own.
+also say: gated GELU, no dropout while pre-training. Theirs have an output matrix of their own; transformers 5 ties it
+to the embeddings in every T5 and leaves no choice, but keeps the outputs unscaled, as with a matrix of their own.
 """
 
 from __future__ import annotations

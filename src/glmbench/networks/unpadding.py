@@ -72,15 +72,3 @@ def sequence_of(packing: Packing) -> Tensor:
     offsets = packing.offsets
     numbers = torch.arange(len(packing.lengths), dtype=torch.int32, device=offsets.device)
     return torch.repeat_interleave(numbers, offsets.diff(), output_size=packing.tokens)
-
-
-def sort_by_length(packing: Packing) -> tuple[Tensor, Packing]:
-    """The order that brings sequences of one length together: int64 (tokens,) into the tokens, and its packing."""
-    lengths = torch.tensor(packing.lengths)
-    order = torch.argsort(lengths, stable=True)
-    ordered = lengths[order]
-    bounds = torch.cat((torch.zeros(1, dtype=torch.int64), ordered.cumsum(0)))
-    starts = torch.cat((torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)))[order]
-    index = torch.repeat_interleave(starts - bounds[:-1], ordered) + torch.arange(packing.tokens)
-    device = packing.offsets.device
-    return index.to(device), Packing(tuple(ordered.tolist()), bounds.to(device, torch.int32))
