@@ -19,10 +19,27 @@ if TYPE_CHECKING:
     from glmbench.evaluation.summary import arms
     from glmbench.models.callable import from_callable
     from glmbench.models.registry import load as load_model
+    from glmbench.pretraining.pretrain import pretrain
+    from glmbench.pretraining.recipe import load as load_recipe
     from glmbench.storage.fetch import Access
     from glmbench.tasks.registry import open_task
+    from glmbench.tokenizers.saving import load_tokenizer
 
-__all__ = ["Access", "Objects", "Request", "Store", "arms", "from_callable", "load_model", "open_task", "plan", "run"]
+__all__ = [
+    "Access",
+    "Objects",
+    "Request",
+    "Store",
+    "arms",
+    "from_callable",
+    "load_model",
+    "load_recipe",
+    "load_tokenizer",
+    "open_task",
+    "plan",
+    "pretrain",
+    "run",
+]
 
 _HOME = {
     "Access": "storage.fetch:Access",
@@ -32,7 +49,10 @@ _HOME = {
     "arms": "evaluation.summary:arms",
     "from_callable": "models.callable:from_callable",
     "load_model": "models.registry:load",
+    "load_recipe": "pretraining.recipe:load",
+    "load_tokenizer": "tokenizers.saving:load_tokenizer",
     "open_task": "tasks.registry:open_task",
+    "pretrain": "pretraining.pretrain:pretrain",
     "plan": "evaluation.plan:plan",
     "run": "evaluation.run:run",
 }

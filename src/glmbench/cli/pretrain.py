@@ -86,7 +86,7 @@ def command(
     from glmbench.cli.printing import print_json
     from glmbench.pretraining import recipe as recipes
     from glmbench.pretraining.held_out import HeldOut
-    from glmbench.pretraining.pretrain import plan as planned
+    from glmbench.pretraining.planning import plan as planned
     from glmbench.pretraining.pretrain import pretrain
 
     changes = {

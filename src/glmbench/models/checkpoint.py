@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from glmbench.errors import DataError, MissingData, UsageError
 from glmbench.models.reference import ModelReference
+from glmbench.networks.quiet import quiet
 from glmbench.storage.hashing import sha256_file, sha256_json
 
 CODE_AND_TOKENIZER = (
@@ -184,20 +184,3 @@ def code_refusal(checkpoint: Checkpoint, reference: str) -> str:
         f"{reference} ships its own Python code ({', '.join(sorted(checkpoint.own_code().values()))}); "
         f"read it, then allow it with --trust-remote-code{pinned}"
     )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """The reports and progress bars of transformers and the hub's client off."""
-    from transformers.utils import logging as untyped_logging
-
-    logging: Any = untyped_logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

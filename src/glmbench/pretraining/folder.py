@@ -14,10 +14,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polars.exceptions import PolarsError
+
+from glmbench.errors import DataError
+from glmbench.pretraining.bits_per_base import BitsPerBase
+from glmbench.pretraining.preparation import Prepared
+from glmbench.pretraining.workspace import SNAPSHOTS
+from glmbench.storage.atomic import atomic_folder
 from glmbench.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -30,9 +38,41 @@ POSITIONS = "bits_per_base.parquet"
 
 def save_model(folder: Path, network: PreTrainedModel, tokenizer: Tokenizer, card: Mapping[str, Any]) -> None:
     """Network, tokenizer and card: what `hf:FOLDER` needs. The folder must be there."""
-    network.save_pretrained(folder)
+    from glmbench.networks.quiet import quiet
+
+    with quiet():
+        network.save_pretrained(folder)
     tokenizer.save(folder)
     (folder / "glmbench.json").write_text(json.dumps(card, indent=1), encoding="utf-8")
+
+
+def save_finished(
+    out: Path, work: Path, prepared: Prepared, report: Mapping[str, Any], trained: BitsPerBase | None
+) -> None:
+    """Write the finished model to `out`, whole or not at all, and remove its workspace.
+
+    Raises:
+        DataError: it cannot be written; the workspace stays.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        with atomic_folder(out) as temporary:
+            save_model(temporary, prepared.network, prepared.tokenizer, model_card(out.name, report))
+            (temporary / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+            (temporary / "README.md").write_text(readme(out.name, report), encoding="utf-8")
+            if (work / LOG).is_file():
+                shutil.copy(work / LOG, temporary / LOG)
+            if trained is not None:
+                trained.positions.write_parquet(temporary / POSITIONS)
+            if (work / SNAPSHOTS).is_dir():
+                shutil.copytree(work / SNAPSHOTS, temporary / SNAPSHOTS)
+    except (OSError, SafetensorError, PolarsError) as error:  # no room: each library has its own
+        raise DataError(
+            f"the trained model cannot be written to {out} ({error}); make room on the disk and give the same command "
+            f"again: it goes on from the last checkpoint, which stays in {work}"
+        ) from error
+    shutil.rmtree(work)
 
 
 def model_card(name: str, report: Mapping[str, Any]) -> dict[str, Any]:
