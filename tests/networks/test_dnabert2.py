@@ -274,3 +274,14 @@ def test_what_cannot_be_is_refused() -> None:
     network = DNABERT2Model(DNABERT2Config(**TINY, attention_backend="flash"))
     with pytest.raises(Unsupported, match="attention_backend flash: needs a CUDA device"):
         network(torch.ones(1, 4, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("asked", [{"inputs_embeds": torch.zeros(1, 3, 8)}, {"output_attentions": True}])
+def test_what_packed_attention_cannot_give_is_refused_and_what_peft_passes_is_taken(asked: dict[str, Any]) -> None:
+    sizes: dict[str, Any] = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    config = DNABERT2Config(vocab_size=9, num_labels=2, **sizes)
+    network = DNABERT2ForSequenceClassification(config).eval()
+    ids = torch.tensor([[1, 5, 2]])
+    assert network(ids, inputs_embeds=None, output_attentions=None).logits.shape == (1, 2)
+    with pytest.raises(Unsupported):
+        network(ids, **asked)

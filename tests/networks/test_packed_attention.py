@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -108,6 +108,62 @@ def test_bf16_stays_near_float32() -> None:
     assert mixed.dtype is torch.bfloat16
     exact = written_out(*(x.float() for x in (q, k, v)), packing, SLOPES, None)
     assert (mixed.float() - exact).abs().max() < 0.03
+
+
+@pytest.fixture
+def medium() -> Iterator[None]:
+    torch.set_float32_matmul_precision("medium")
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.usefixtures("medium")
+@pytest.mark.parametrize("slopes", [None, SLOPES])
+def test_where_small_products_are_slow_all_is_computed_with_the_default_ones(
+    slopes: tuple[float, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packing = packing_of(*PACKINGS["ragged"])
+    q, k, v = drawn(packing.tokens)
+    seen = []
+    written = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(*args: Any, **kwargs: Any) -> Tensor:
+        mixed = written(*args, **kwargs)
+        seen.append(torch.get_float32_matmul_precision())
+        mixed.register_hook(lambda _: seen.append(torch.get_float32_matmul_precision()))
+        return mixed
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    mixed = attention.SdpaAttention(packing, slopes)(q, k, v, 3)
+    ours = torch.autograd.grad(mixed.pow(2).sum(), (q, k, v))
+    assert seen == ["highest"] * 2 * 5  # runs of equal length, forward and backward
+    assert torch.get_float32_matmul_precision() == "medium"
+    expected = written_out(q, k, v, packing, slopes, 3)
+    torch.testing.assert_close(mixed, expected, atol=2e-6, rtol=1e-5)
+    for one, other in zip(ours, torch.autograd.grad(expected.pow(2).sum(), (q, k, v)), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("medium")
+def test_bf16_is_mixed_in_float32_where_small_products_are_slow() -> None:
+    packing = packing_of(40, 12)
+    q, k, v = drawn(packing.tokens, torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = attention.SdpaAttention(packing, SLOPES)(q, k, v)
+    exact = written_out(*(x.float() for x in (q, k, v)), packing, SLOPES, None)
+    torch.testing.assert_close(mixed.float(), exact, atol=1e-5, rtol=2**-8)  # rounded once, at the end
+    assert [x.dtype for x in (mixed, *torch.autograd.grad(mixed.sum(), (q, k, v)))] == [torch.bfloat16] * 4
+
+
+@pytest.mark.usefixtures("medium")
+def test_only_what_wants_a_gradient_gets_one_where_small_products_are_slow() -> None:
+    packing = packing_of(9, 4)
+    q, k, v = (x.detach() for x in drawn(packing.tokens))
+    attend = attention.SdpaAttention(packing, None)
+    assert not attend(q, k, v).requires_grad
+    v.requires_grad_()
+    attend(q, k, v).sum().backward()
+    torch.testing.assert_close(v.grad.sum(), torch.tensor(float(v.numel())))
 
 
 def test_dropout_drops_weights() -> None:

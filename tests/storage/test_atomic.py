@@ -1,13 +1,23 @@
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from glmbench.storage.atomic import TEMPORARY, atomic_folder, atomic_path, sweep, write_bytes, write_text
+from glmbench.storage.atomic import (
+    TEMPORARY,
+    atomic_folder,
+    atomic_path,
+    require_writable,
+    sweep,
+    write_bytes,
+    write_text,
+)
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -113,3 +123,36 @@ def test_sweep_removes_old_folders_and_keeps_the_rest(tmp_path: Path) -> None:
     os.utime(kept, (long_ago, long_ago))
     assert sweep(tmp_path) == 1
     assert list(tmp_path.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("target", [atomic_path, atomic_folder])
+def test_a_full_disk_is_an_error_with_the_path(tmp_path: Path, target: Any) -> None:
+    path = tmp_path / "result"
+    full = OSError(errno.ENOSPC, "No space left on device")  # of an open file: without a name
+
+    def fill(error: OSError) -> None:
+        with target(path):
+            raise error
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        fill(full)
+    assert (caught.value.filename, caught.value.errno) == (str(path), errno.ENOSPC)
+    with pytest.raises(OSError, match="os error 28") as caught:  # as polars has it
+        fill(OSError("No space left on device (os error 28)"))
+    assert caught.value.filename == str(path)
+    with pytest.raises(FileNotFoundError) as other:  # of a file that is read meanwhile
+        fill(FileNotFoundError(errno.ENOENT, "No such file", "input"))
+    assert other.value.filename == "input"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_is_tried_before_the_work(tmp_path: Path) -> None:
+    require_writable(tmp_path / "new" / "deeper" / "file")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("old")
+    require_writable(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "old"
+    for path, error in ((tmp_path, IsADirectoryError), (tmp_path / "file" / "a", NotADirectoryError)):
+        with pytest.raises(error) as caught:
+            require_writable(path)
+        assert caught.value.filename == str(path)

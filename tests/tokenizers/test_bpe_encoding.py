@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glmbench.errors import DataError
-from glmbench.sequences.alphabet import EncodedBatch, encode, encode_batch
+from glmbench.sequences.alphabet import encode, encode_batch
 from glmbench.tokenizers.bpe import DNABERT2_SPECIALS, BPETokenizer, from_merges
 from glmbench.tokenizers.bpe_training import train_bpe
 from glmbench.tokenizers.tokenizer import SpecialTokens
@@ -138,12 +138,6 @@ def test_merges_out_of_order_are_refused() -> None:
     tokenizer = with_shuffled_ids(merges, 0)
     with pytest.raises(DataError, match="merge of AC and G stands before the one that makes AC"):
         tokenizer.encode(encode("ACG"))
-
-
-def test_a_sequence_too_long_for_its_spans_is_refused() -> None:
-    codes = np.broadcast_to(np.uint8(0), (2**31,))
-    with pytest.raises(DataError, match="a sequence of 2,147,483,648 bases"):
-        from_merges([]).encode(EncodedBatch(codes, np.array([0, 2**31])))
 
 
 @pytest.mark.parametrize("genome", ["VIR/Enterobacteria_phage_lambda.fna.gz", "EUK/Homo_sapiens_MT.fna.gz"])

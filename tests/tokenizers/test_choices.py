@@ -37,6 +37,7 @@ def test_a_path_is_opened(tmp_path, monkeypatch):
         ("blocks:1", "of 1 bases; want 2 to 8"),
         ("character:1", "take no number"),
         ("bpe:9", "a bpe vocabulary of 9: five special tokens and four bases are nine; want 10"),
+        ("unigram:65001", "a unigram vocabulary of 65001; want 65,000 or fewer"),
     ],
 )
 def test_other_references_are_refused(text, message):

@@ -113,3 +113,10 @@ def test_blocks_share_no_tokens_after_an_insertion_in_a_real_genome(shared_data)
     blocks, bpe = table.rows(named=True)
     assert blocks["insertion_jaccard"] < 0.05 < 0.9 < bpe["insertion_jaccard"]
     assert 4 < bpe["bases_per_token"] < 6  # "about 5 bases a token"
+
+
+def test_a_width_without_a_token_is_refused(genome):
+    tokenizers = {"characters": CharacterTokenizer(), "k-mers": KmerTokenizer(6)}
+    with pytest.raises(UsageError, match="kmer-6 has no token for windows of 6 bases with one taken off"):
+        compare_tokenizers(tokenizers, {"g": genome}, width=6, windows=5)
+    assert compare_tokenizers(tokenizers, {"g": genome}, width=7, windows=5)["bases_per_token"].to_list() == [1.0, 3.5]

@@ -5,7 +5,7 @@ import pytest
 
 from glmbench.errors import DataError, UsageError
 from glmbench.sequences.alphabet import decode
-from glmbench.tokenizers.genome_files import fasta_files, group_name, read_corpus, read_groups
+from glmbench.tokenizers.genome_files import group_name, read_corpus, read_groups
 
 
 @pytest.fixture
@@ -19,9 +19,7 @@ def folder(tmp_path):
     return virus
 
 
-def test_a_folder_is_its_fasta_files(folder):
-    assert [file.name for file in fasta_files(folder)] == ["a.fna.gz", "b.fa"]
-    assert fasta_files(folder / "notes.txt") == [folder / "notes.txt"]
+def test_groups_are_called_as_their_paths(folder):
     assert [group_name(path) for path in (folder, folder / "a.fna.gz", folder / "b.fa")] == ["VIR", "a", "b"]
 
 
@@ -39,11 +37,15 @@ def test_groups_are_genomes(folder):
         read_groups([folder, folder])
 
 
-def test_paths_without_fasta_are_refused(folder):
-    with pytest.raises(UsageError, match="there is no file or folder"):
-        fasta_files(folder / "absent")
-    with pytest.raises(UsageError, match=r"holds no FASTA file .*; name its folders: VIR"):
-        fasta_files(folder.parent)
+def test_contigs_of_one_name_in_files_of_one_name_are_all_read(tmp_path):
+    """hg19/chr1.fa and mm10/chr1.fa, as UCSC has them."""
+    for folder, bases in (("hg19", "AAAA"), ("mm10", "CCC")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "chr1.fa").write_text(f">chr1\n{bases}\n")
+    paths = [tmp_path / "hg19" / "chr1.fa", tmp_path / "mm10" / "chr1.fa"]
+    assert decode(read_corpus(paths)) == "AAAANCCC"
+    with pytest.raises(UsageError, match="is named twice"):
+        read_corpus([paths[0], paths[0].parent])
 
 
 @pytest.mark.parametrize(

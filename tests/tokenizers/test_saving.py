@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from glmbench.errors import DataError
-from glmbench.sequences.alphabet import encode, encode_batch
+from glmbench.sequences.alphabet import EncodedBatch, encode, encode_batch
 from glmbench.tokenizers.blocks import BlocksTokenizer
 from glmbench.tokenizers.bpe_training import train_bpe
 from glmbench.tokenizers.character import CharacterTokenizer
@@ -147,3 +148,52 @@ def test_a_unigram_that_fuses_unknown_letters_is_refused(made, tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match="does not cut text at every N"):
         load_tokenizer(tmp_path)
+
+
+def alter_unigram(folder, change):
+    content = json.loads((folder / "tokenizer.json").read_text())
+    change(content["model"])
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda model: model.update(unk_id=999), "special id 999 is none of its 60"),
+        (lambda model: model.update(unk_id=-1), "special id -1 is none of its 60"),
+        (lambda model: model.update(unk_id=None), "special id None is none of its 60"),
+        (lambda model: model["vocab"][7].__setitem__(1, float("nan")), "score of .* is no finite number"),
+    ],
+)
+def test_broken_unigrams_are_refused(change, message, made, tmp_path):
+    made["unigram"].save(tmp_path)
+    with pytest.raises(DataError, match=r"tokenizer\.json: .*" + message):
+        load_tokenizer(alter_unigram(tmp_path, change))
+
+
+@pytest.mark.parametrize("odd", ["x", None, 1.5])
+def test_ids_that_are_no_numbers_are_refused(odd, tmp_path):
+    with pytest.raises(DataError, match="not 0, 1, 2, … each once"):
+        load_tokenizer(altered(tmp_path, lambda content: content["model"]["vocab"].update({"AA": odd})))
+
+
+def test_both_published_vocabularies_are_told_apart(tmp_path):
+    for tokenizer in (KmerTokenizer(6), BlocksTokenizer(6)):
+        (tmp_path / "vocab.txt").write_text("\n".join(tokenizer.vocabulary) + "\n")
+        assert load_tokenizer(tmp_path) == tokenizer
+
+
+def test_a_hash_does_not_hang_on_the_last_digits(made):
+    unigram = made["unigram"]
+    near = replace(unigram, scores=tuple(score * (1 + 1e-15) for score in unigram.scores))
+    assert near.scores != unigram.scores
+    assert near.content_hash() == unigram.content_hash()
+    assert replace(unigram, scores=tuple(s * 1.001 for s in unigram.scores)).content_hash() != unigram.content_hash()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sequence_too_long_for_its_spans_is_refused(kind, made):
+    codes = np.broadcast_to(np.uint8(0), (2**31,))
+    with pytest.raises(DataError, match="a sequence of 2,147,483,648 bases"):
+        made[kind].encode(EncodedBatch(codes, np.array([0, 2**31])))

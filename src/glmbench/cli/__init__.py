@@ -5,6 +5,7 @@ Exit codes: 0 all went well, 1 a job or a check of something failed, 2 the reque
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -55,9 +56,11 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        if error.filename is None:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if error.filename is None and not full:
             raise
-        print(f"glmbench: {error.filename}: {error.strerror}", file=sys.stderr)
+        what = error.filename or "a file cannot be written; make room and give the same command again"
+        print(f"glmbench: {what}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("glmbench: interrupted; what is finished stays, the same command goes on", file=sys.stderr)

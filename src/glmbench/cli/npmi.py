@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from glmbench.sequences.alphabet import AlphabetCounts
     from glmbench.sequences.ngrams import NGramCounts
 
-_FIGURES = (".svg", ".pdf", ".png", ".html")
-
 
 def command(
-    fasta: Annotated[list[Path] | None, typer.Argument(help="FASTA files, plain, bgzip or gzip")] = None,
+    fasta: Annotated[list[Path] | None, typer.Argument(help="FASTA or GenBank files, or folders of them; plain, bgzip or gzip")] = None,
     k: Annotated[int, typer.Option("--k", min=2, max=12, help="Length of the n-grams that are ranked.")] = 6,
     longest: Annotated[int, typer.Option(min=2, max=12, help="Longest n-gram that is counted and summarised.")] = 10,
     definition: Annotated[
@@ -63,15 +61,23 @@ def command(
         raise UsageError(
             "--ranking is taken as it is; --k, --longest, --definition, --mask-lower-case are for counting"
         )
+    names = None if chromosomes is None else [name.strip() for name in chromosomes.split(",")]
+    if names is not None and not all(names):
+        raise UsageError(f"--chromosomes {chromosomes!r} holds an empty name; give names between commas: chr1,chr2")
+    if names is not None and not fasta:
+        raise UsageError("--chromosomes chooses contigs of FASTA files, and none is given")
+    if fasta and ranking is not None and motifs is None:
+        raise UsageError("with --ranking, FASTA files only tell which k-mers are repeats for --motifs; give that too")
     if k > longest:
         raise UsageError(f"--k {k} is longer than the longest n-gram counted, --longest {longest}; raise --longest")
     if motifs is None and (motifs_out or figure):
         raise UsageError("--motifs-out and --figure show what --motifs finds; give --motifs FILE too")
-    if figure is not None and figure.suffix not in _FIGURES:
-        raise UsageError(f"{figure}: a figure is drawn as {', '.join(_FIGURES)}; give such a name")
+    if figure is not None and figure.suffix not in FIGURE_SUFFIXES:
+        raise UsageError(f"{figure}: a figure is drawn as {', '.join(FIGURE_SUFFIXES)}; give such a name")
     for path in filter(None, (out, motifs_out)):
         require_table_suffix(path)
-    names = [name.strip() for name in chromosomes.split(",")] if chromosomes else None
+    for path in filter(None, (out, motifs_out, figure)):
+        require_writable(path)
     found = (
         _count(fasta or [], k, longest, definition, min_count, names, mask_lower_case)
         if ranking is None
@@ -126,7 +132,7 @@ def _count(
     names: list[str] | None,
     mask_lower_case: bool,
 ) -> _Found:
-    from glmbench.pretraining.npmi import score_ngrams
+    from glmbench.pretraining.npmi import describe_order, score_ngrams
     from glmbench.pretraining.rankings import frequency_ranking
 
     counts, unmasked, letters = _count_both(fasta, longest, names, mask_lower_case)
@@ -137,7 +143,7 @@ def _count(
     if unmasked is not None and unmasked.of(k).max() >= min_count:
         second = ("lower case included", counts) if mask_lower_case else ("lower case left out", unmasked)
         others[second[0]] = score_ngrams(second[1], k, definition, min_count)
-    orders = [_describe_order(used, n, definition, min_count) for n in range(1, longest + 1)]
+    orders = [describe_order(used, n, definition, min_count) for n in range(1, longest + 1)]
     source = _names(fasta, names)
     return _Found(ranking, source, source, letters, counts, unmasked, orders, others)
 
@@ -147,17 +153,17 @@ def _count_both(
 ) -> tuple[NGramCounts, NGramCounts | None, AlphabetCounts]:
     """Counts of all bases, and of the upper-case ones where there are both cases."""
     from glmbench.errors import DataError
-    from glmbench.genomes.ngram_counting import count_fasta_ngrams
+    from glmbench.genomes.ngram_counting import count_file_ngrams
     from glmbench.sequences.alphabet import AlphabetPolicy
 
-    counts, letters = count_fasta_ngrams(fasta, longest, contigs=names)
+    counts, letters = count_file_ngrams(fasta, longest, contigs=names)
     if mask_lower_case and not letters.lower_case:
         raise DataError("no lower-case base, so there is nothing to mask; get a soft-masked FASTA or drop the option")
     unmasked = None
     if letters.lower_case:
         try:
             policy = AlphabetPolicy(lower_case="n")
-            unmasked = count_fasta_ngrams(fasta, longest, contigs=names, policy=policy)[0]
+            unmasked = count_file_ngrams(fasta, longest, contigs=names, policy=policy)[0]
         except DataError:
             if mask_lower_case:
                 raise
@@ -187,22 +193,6 @@ def _read(path: Path, fasta: list[Path], min_count: int, names: list[str] | None
 
 def _names(fasta: list[Path], contigs: list[str] | None) -> str:
     return ", ".join(path.name for path in fasta) + (f" ({', '.join(contigs)})" if contigs else "")
-
-
-def _describe_order(counts: NGramCounts, n: int, definition: Definition, min_count: int) -> dict[str, Any]:
-    """What there is of n-grams of one order."""
-    from glmbench.errors import DataError
-    from glmbench.pretraining.npmi import score_ngrams
-
-    row = {"n": n, "ngrams": counts.total(n), "distinct": int((counts.of(n) > 0).sum())}
-    if n == 1:
-        return row | {"ranked": None, "negative": None, "best": None}
-    try:
-        ranked = score_ngrams(counts, n, definition, min_count).drop_nulls("rank")
-    except DataError:
-        return row | {"ranked": 0, "negative": None, "best": None}
-    negative = float((ranked["npmi"].to_numpy() < 0).mean())
-    return row | {"ranked": ranked.height, "negative": negative, "best": ranked["ngram"][0]}
 
 
 def _describe(found: _Found, top: int) -> dict[str, Any]:
@@ -257,21 +247,8 @@ def _compare_motifs(path: Path, found: _Found, top: int) -> tuple[pl.DataFrame, 
 
 
 def _draw(path: Path, table: pl.DataFrame, source: str) -> None:
-    import vl_convert
-
     from glmbench.pretraining.motif_ranks import summarise_motifs
     from glmbench.report.figures.npmi import motif_figure
-    from glmbench.report.render import draw
-    from glmbench.storage.atomic import write_bytes, write_text
+    from glmbench.report.render import write_figure
 
-    figure = motif_figure(table, summarise_motifs(table), source)
-    drawn = draw(figure)
-    match path.suffix:
-        case ".svg":
-            write_text(path, drawn.svg)
-        case ".pdf":
-            write_bytes(path, drawn.pdf)
-        case ".png":
-            write_bytes(path, vl_convert.svg_to_png(drawn.svg, scale=2))
-        case _:
-            write_text(path, vl_convert.vegalite_to_html(figure.spec, bundle=True))
+    write_figure(motif_figure(table, summarise_motifs(table), source), path)

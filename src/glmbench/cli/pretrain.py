@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from glmbench.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 Sources = Annotated[
     list[Path], typer.Argument(metavar="FASTA...", help="FASTA or GenBank files, gzipped or not, or folders of them.")
@@ -48,7 +49,10 @@ CorpusFolder = Annotated[Path | None, typer.Option("--corpus", help="Where to ke
 Snapshots = Annotated[
     bool, typer.Option("--snapshots", help="Keep a model of every evaluation too, under OUT/snapshots.")
 ]
-Dry = Annotated[bool, typer.Option("--plan", help="Only say what would be done: sizes, steps, tokens, FLOPs.")]
+CheckpointEvery = Annotated[
+    float, typer.Option(min=0, metavar="SECONDS", help="Between checkpoints: what a crash costs at most.")
+]
+Dry = Annotated[bool, typer.Option("--plan", help="Only say what would be done: sizes, steps, FLOPs, time.")]
 
 
 def command(
@@ -76,6 +80,7 @@ def command(
     hold_out_fraction: HoldOutFraction = None,
     corpus: CorpusFolder = None,
     snapshots: Snapshots = False,
+    checkpoint_every: CheckpointEvery = 60.0,
     plan: Dry = False,
     as_json: AsJson = False,
 ) -> None:
@@ -83,6 +88,7 @@ def command(
 
     The same command goes on where an interrupted one stopped. Under torchrun all processes train one model.
     """
+    from glmbench.cli.pretrain_text import print_plan, print_report
     from glmbench.cli.printing import print_json
     from glmbench.pretraining import recipe as recipes
     from glmbench.pretraining.held_out import HeldOut
@@ -111,12 +117,24 @@ def command(
     held_out = HeldOut(tuple(hold_out or ()), tuple(hold_out_file or ()), hold_out_fraction)
     if plan:
         made = planned(sources, chosen, held_out=held_out, corpus_folder=corpus)
-        print_json(made) if as_json else _print_plan(made)
+        print_json(made) if as_json else print_plan(made)
         return
-    report = pretrain(sources, out, chosen, held_out=held_out, corpus_folder=corpus, snapshots=snapshots)
+    try:
+        report = pretrain(
+            sources,
+            out,
+            chosen,
+            held_out=held_out,
+            corpus_folder=corpus,
+            snapshots=snapshots,
+            checkpoint_every=checkpoint_every,
+        )
+    except KeyboardInterrupt:
+        print(f"glmbench: {_how_to_go_on(out)}", file=sys.stderr)
+        raise typer.Exit(130) from None
     if report is None:  # another process than the first of several: what there is to say, that one says
         return
-    print_json(report) if as_json else _print(report, out)
+    print_json(report) if as_json else print_report(report, out)
 
 
 def _assignments(texts: Sequence[str]) -> dict[str, Any]:
@@ -137,33 +155,12 @@ def _assignments(texts: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _print_plan(plan: Mapping[str, Any]) -> None:
-    from glmbench.cli.printing import print_table
+def _how_to_go_on(out: Path) -> str:
+    """What an interruption leaves."""
+    from glmbench.pretraining.workspace import folder_of, last_step
 
-    print_table(("", ""), [(key, str(value)) for key, value in plan.items()])
-
-
-def _print(report: Mapping[str, Any], out: Path) -> None:
-    from glmbench.cli.printing import print_table
-
-    cost = report["cost"]
-    print(
-        f"{report['network']['name']}: {report['network']['parameters']:,} weights, {report['steps']:,} steps, "
-        f"{cost['units']:,} tokens, {cost['bases']:,} bases in {cost['wall_s']:,.0f} s"
-    )
-    if report["quality"]:
-        first = report["quality"][0]
-        print(f"Bits per base of the same {first['positions']:,} hidden bases in {first['windows']} held-out windows")
-        rows = [
-            (
-                row["model"],
-                f"{row['bits_per_base']:.4f}",
-                f"[{row['low']:.4f}, {row['high']:.4f}]",
-                f"{row['accuracy']:.3f}",
-            )
-            for row in report["quality"]
-        ]
-        print_table(("model", "bits/base", "95 % interval", "accuracy"), rows, right=("bits/base", "accuracy"))
-    for note in report["notes"]:
-        print(f"note: {note}")
-    print(f"\nNext: glmbench run --suite genemask --model hf:{out}")
+    work = folder_of(out)
+    step = last_step(work)
+    if step is None:
+        return "interrupted before the first checkpoint; the same command starts again"
+    return f"interrupted; {work} keeps step {step:,}, the same command goes on from there"

@@ -21,12 +21,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_REFERENCE = "character, kmer:6, blocks:6, or the folder or tokenizer.json of a saved one"
+_REFERENCE = "character, kmer:6 (overlapping), blocks:6 (non-overlapping k-mers), or the folder or tokenizer.json of a saved one"
 
 
 @app.command()
 def train(
-    fasta: Annotated[list[Path], typer.Argument(help="FASTA files, or folders of them (.fa, .fna, .fasta, also .gz)")],
+    fasta: Annotated[list[Path], typer.Argument(help="FASTA or GenBank files, also .gz, or folders of them")],
     out: Annotated[Path, typer.Option(help="Folder for tokenizer.json and tokenizer_config.json.")],
     kind: Annotated[Literal["bpe", "unigram"], typer.Option(help="Byte-pair encoding, or unigram.")] = "bpe",
     size: Annotated[int, typer.Option(help="Tokens wanted, five special ones among them.")] = 4096,
@@ -35,6 +35,7 @@ def train(
     """Train a tokenizer on genomes and save it so that transformers.AutoTokenizer opens it."""
     from glmbench.cli.printing import print_json
     from glmbench.errors import UsageError
+    from glmbench.storage.atomic import require_writable
     from glmbench.tokenizers.choices import ToTrain, train_tokenizer
     from glmbench.tokenizers.genome_files import read_corpus
     from glmbench.tokenizers.tokenizer import describe_settings
@@ -42,6 +43,7 @@ def train(
     choice = ToTrain(kind, size)
     if out.exists() and (not out.is_dir() or (out / "tokenizer.json").exists()):
         raise UsageError(f"{out} exists already; choose another --out, or remove it")
+    require_writable(out / "tokenizer.json")
     corpus = read_corpus(fasta)
     tokenizer = train_tokenizer(choice, corpus)
     tokenizer.save(out)
@@ -56,7 +58,7 @@ def train(
 @app.command()
 def compare(
     references: Annotated[list[str], typer.Argument(metavar="REF...", help=_REFERENCE)],
-    on: Annotated[list[Path], typer.Option("--on", help="A FASTA file or a folder of them: one group. Repeatable.")],
+    on: Annotated[list[Path], typer.Option("--on", help="A FASTA or GenBank file, or a folder of them: one group. Repeatable.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder for tokenizers.csv and the figure (SVG, PDF, PNG, HTML).")
     ] = None,
@@ -68,9 +70,12 @@ def compare(
 ) -> None:
     """Compare tokenizers on genomes: compression, unknown tokens, what one inserted base changes, relative FLOPs."""
     from glmbench.cli.printing import print_json
+    from glmbench.storage.atomic import require_writable
     from glmbench.tokenizers.compare import compare_tokenizers
     from glmbench.tokenizers.genome_files import read_groups
 
+    if out is not None:
+        require_writable(out / "tokenizers.csv")
     opened = _open_all(references)
     names = {reference: name for name, (reference, _) in opened.items()}
     table = compare_tokenizers(
@@ -165,19 +170,13 @@ def _print_comparison(table: pl.DataFrame) -> None:
 def _write_comparison(table: pl.DataFrame, out: Path, width: int) -> None:
     import sys
 
-    import vl_convert
-
     from glmbench.report.figures.tokenizers import tokenizer_figure
-    from glmbench.report.render import draw
-    from glmbench.storage.atomic import write_bytes, write_text
+    from glmbench.report.render import FIGURE_SUFFIXES, write_figure
+    from glmbench.storage.atomic import write_text
 
     figure = tokenizer_figure(table, width)
-    drawn = draw(figure)
     write_text(out / "tokenizers.csv", table.write_csv())
-    write_text(out / f"{figure.name}.svg", drawn.svg)
-    write_bytes(out / f"{figure.name}.pdf", drawn.pdf)
-    write_bytes(out / f"{figure.name}.png", vl_convert.svg_to_png(drawn.svg, scale=2))
-    write_text(out / f"{figure.name}.html", vl_convert.vegalite_to_html(figure.spec, bundle=True))
+    write_figure(figure, *(out / f"{figure.name}{suffix}" for suffix in FIGURE_SUFFIXES))
     print(f"written: {out / 'tokenizers.csv'}, {figure.name}.svg, .pdf, .png, .html", file=sys.stderr)
 
 

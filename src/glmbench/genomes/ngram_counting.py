@@ -1,4 +1,4 @@
-"""n-gram counts of FASTA files, contig by contig."""
+"""n-gram counts of files of sequences, contig by contig."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from glmbench.errors import DataError
-from glmbench.genomes.fasta import read_contigs
+from glmbench.genomes.sequence_files import read_sequences, sequence_files
 from glmbench.progress import Bar, progress
 from glmbench.sequences.alphabet import DEFAULT_POLICY, AlphabetCounts, AlphabetPolicy
 from glmbench.sequences.ngrams import LONGEST, NGramCounts, count_ngrams
@@ -16,19 +16,19 @@ _NAMED = 10
 """Contigs that an error lists."""
 
 
-def count_fasta_ngrams(
-    files: Sequence[Path],
+def count_file_ngrams(
+    paths: Sequence[Path],
     longest: int = LONGEST,
     *,
     contigs: Sequence[str] | None = None,
     policy: AlphabetPolicy = DEFAULT_POLICY,
 ) -> tuple[NGramCounts, AlphabetCounts]:
-    """Count the n-grams of n = 1..`longest` on the forward strand of FASTA files (plain, bgzip or gzip).
+    """Count the n-grams of n = 1..`longest` on the forward strand of FASTA and GenBank files, plain or gzip.
 
     Memory holds one contig at a time.
 
     Args:
-        files: one or more.
+        paths: files, or folders of them (see `sequence_files`).
         longest: 1 to 12.
         contigs: count only those of these names; None for all.
         policy: `lower_case="n"` leaves soft-masked bases out.
@@ -37,8 +37,10 @@ def count_fasta_ngrams(
         The counts, and what letters the counted contigs have.
 
     Raises:
+        UsageError: see `sequence_files`.
         DataError: a file is malformed, a wanted contig is in none, or no base is left to count.
     """
+    files = sequence_files(paths)
     wanted = None if contigs is None else set(contigs)
     letters: list[AlphabetCounts] = []
     seen: list[str] = []
@@ -67,7 +69,7 @@ def _codes(
 ) -> Iterator[Codes]:
     """The codes of the wanted contigs; what passes by is noted in `letters` and `seen`."""
     for file in files:
-        for contig in read_contigs(file, policy):
+        for contig in read_sequences(file, policy):
             seen.append(contig.name)
             if wanted is None or contig.name in wanted:
                 letters.append(contig.counts)

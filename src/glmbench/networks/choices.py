@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedModel, T5ForConditionalGeneration
 
 from glmbench.errors import UsageError
 from glmbench.networks.attention_choice import Choice
+from glmbench.networks.fields import check_fields
 from glmbench.networks.genomenet import GenomeNetForBasePrediction
-from glmbench.networks.genomenet_config import ARCHITECTURES, Architecture
+from glmbench.networks.genomenet_config import ARCHITECTURES, Architecture, GenomeNetConfig
 from glmbench.networks.genomenet_config import preset as genomenet_preset
 from glmbench.networks.masked_lm import masked_lm_config, new_masked_lm
 from glmbench.networks.sizes import PRESETS, Kind, encoder_sizes, preset
@@ -60,6 +61,8 @@ def make_network(
     Raises:
         UsageError: no such network or size, or it needs another kind of tokenizer.
     """
+    if name not in NAMES:
+        raise UsageError(f"no network {name!r}; there are {', '.join(NAMES)}")
     changes = dict(sizes or {})
     try:
         if name in PRESETS:
@@ -69,11 +72,9 @@ def make_network(
         if name in T5_PRESETS:
             config = t5_config(name, vocabulary.size + sentinels, pad=vocabulary.pad, end=vocabulary.end, **changes)
             return cast(PreTrainedModel, _seeded(seed, lambda: T5ForConditionalGeneration(config)))
-        if name.removeprefix(_GENOMENET) in get_args(Architecture):
-            return _genomenet(name, vocabulary, middle, changes, seed)
+        return _genomenet(name, vocabulary, middle, changes, seed)
     except TypeError as error:  # a field that the configuration does not have
         raise UsageError(f"network {name} with sizes {changes}: {error}") from None
-    raise UsageError(f"no network {name!r}; there are {', '.join(NAMES)}")
 
 
 def _encoder(
@@ -87,6 +88,7 @@ def _encoder(
 def _genomenet(name: str, vocabulary: Vocabulary, middle: bool, changes: dict[str, Any], seed: int) -> PreTrainedModel:
     if vocabulary.bases is None:
         raise UsageError(f"network {name} reads single bases: use --tokenizer character")
+    check_fields(GenomeNetConfig(units=(1,)), changes)
     config = genomenet_preset(
         cast(Architecture, name.removeprefix(_GENOMENET)),
         "middle" if middle else "end",

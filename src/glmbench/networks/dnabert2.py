@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from glmbench.networks.alibi import alibi_slopes
 from glmbench.networks.attention import Attention, Needs, make_attention, product_dtype
 from glmbench.networks.dnabert2_config import DNABERT2Config
-from glmbench.networks.outputs import as_asked, classifier_output, masked_lm_output, wants_states
+from glmbench.networks.outputs import as_asked, classifier_output, masked_lm_output, refuse_unsupported, wants_states
 from glmbench.networks.packing import Packing
 from glmbench.networks.unpadding import find_rows
 
@@ -183,8 +183,11 @@ class DNABERT2Model(DNABERT2PreTrainedModel):
         token_type_ids: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
     ) -> Any:
         """States (batch, length, dim) of ids (batch, length), 0 at padding, and the pooled first token."""
+        refuse_unsupported(inputs_embeds, output_attentions)
         rows = find_rows(input_ids, attention_mask)
         segments = None if token_type_ids is None else rows.pack(token_type_ids)
         every = wants_states(output_hidden_states, self.config)
@@ -279,8 +282,11 @@ class DNABERT2ForMaskedLM(DNABERT2PreTrainedModel):
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
     ) -> Any:
         """Logits (batch, length, vocabulary) of ids (batch, length), and the loss of labels that are not -100."""
+        refuse_unsupported(inputs_embeds, output_attentions)
         rows = find_rows(input_ids, attention_mask)
         segments = None if token_type_ids is None else rows.pack(token_type_ids)
         every = wants_states(output_hidden_states, self.config)
@@ -308,8 +314,11 @@ class DNABERT2ForSequenceClassification(DNABERT2PreTrainedModel):
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
     ) -> Any:
         """Scores (batch, num_labels), and the loss of labels; see `networks.outputs.classifier_output`."""
+        refuse_unsupported(inputs_embeds, output_attentions)
         encoded = self.bert(
             input_ids, attention_mask, token_type_ids, output_hidden_states=output_hidden_states, return_dict=True
         )

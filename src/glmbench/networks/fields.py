@@ -9,15 +9,15 @@ from transformers import PretrainedConfig
 from glmbench.errors import UsageError
 
 
-def check_fields(config_class: type[PretrainedConfig], names: Iterable[str]) -> None:
-    """Refuse names that are no fields of a configuration.
+def check_fields(example: PretrainedConfig, names: Iterable[str]) -> None:
+    """Refuse names that are no fields of a configuration such as the example.
 
     Raises:
         UsageError: there is one; the message lists the fields.
     """
-    known = config_class().to_dict()
+    known = example.to_dict()
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise UsageError(
-            f"{', '.join(unknown)}: no fields of {config_class.__name__}; it has {', '.join(sorted(known))}"
+            f"{', '.join(unknown)}: no fields of {type(example).__name__}; it has {', '.join(sorted(known))}"
         )

@@ -41,7 +41,7 @@ def masked_lm_config(sizes: EncoderSizes, *, pad: int, **changes: Any) -> Masked
     Raises:
         UsageError: a field is none of the configuration's.
     """
-    check_fields(_CONFIGS[sizes.kind], changes)
+    check_fields(_CONFIGS[sizes.kind](), changes)
     common: dict[str, Any] = {
         "vocab_size": sizes.vocabulary,
         "hidden_size": sizes.dim,

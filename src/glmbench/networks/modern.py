@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from glmbench.networks.alibi import alibi_slopes
 from glmbench.networks.attention import Attention, Needs, make_attention, product_dtype
 from glmbench.networks.modern_config import ModernConfig
-from glmbench.networks.outputs import as_asked, classifier_output, masked_lm_output, wants_states
+from glmbench.networks.outputs import as_asked, classifier_output, masked_lm_output, refuse_unsupported, wants_states
 from glmbench.networks.packing import Packing
 from glmbench.networks.rotary import rotary_angles, rotate
 from glmbench.networks.unpadding import find_rows, positions
@@ -160,8 +160,11 @@ class ModernModel(ModernPreTrainedModel):
         attention_mask: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
     ) -> Any:
         """States (batch, length, dim) of ids (batch, length), 0 at padding."""
+        refuse_unsupported(inputs_embeds, output_attentions)
         rows = find_rows(input_ids, attention_mask)
         every = wants_states(output_hidden_states, self.config)
         states = [rows.pad(x) for x in self.layer_states(rows.pack(input_ids), rows.packing, every=every)]
@@ -240,11 +243,14 @@ class ModernForMaskedLM(ModernPreTrainedModel):
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
     ) -> Any:
         """Logits (batch, length, vocabulary) of ids (batch, length), and the loss of labels that are not -100.
 
         Segments are accepted, as tokenizers give them, and ignored: this encoder has none.
         """
+        refuse_unsupported(inputs_embeds, output_attentions)
         rows = find_rows(input_ids, attention_mask)
         every = wants_states(output_hidden_states, self.config)
         states = self.model.layer_states(rows.pack(input_ids), rows.packing, every=every)
@@ -270,8 +276,11 @@ class ModernForSequenceClassification(ModernPreTrainedModel):
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
     ) -> Any:
         """Scores (batch, num_labels), and the loss of labels; see `networks.outputs.classifier_output`."""
+        refuse_unsupported(inputs_embeds, output_attentions)
         encoded = self.model(input_ids, attention_mask, output_hidden_states=output_hidden_states, return_dict=True)
         states = encoded.last_hidden_state  # 0 at padding
         counts = states.shape[1] if attention_mask is None else (attention_mask != 0).sum(1, keepdim=True)

@@ -10,6 +10,7 @@ from torch.nn import functional
 from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput
 from transformers.utils.generic import ModelOutput
 
+from glmbench.errors import Unsupported
 from glmbench.networks.unpadding import Rows
 
 IGNORED = -100
@@ -55,3 +56,15 @@ def as_asked(output: ModelOutput, return_dict: bool | None, config: Any) -> Any:
 def wants_states(asked: bool | None, config: Any) -> bool:
     """Whether the states of all layers are to be returned."""
     return bool(config.output_hidden_states if asked is None else asked)
+
+
+def refuse_unsupported(inputs_embeds: Tensor | None, output_attentions: bool | None) -> None:
+    """Take the arguments that wrappers of the field (peft) always pass, and refuse what packed attention cannot give.
+
+    Raises:
+        Unsupported: embeddings are given instead of ids, or attention weights are asked for.
+    """
+    if inputs_embeds is not None:
+        raise Unsupported("this network reads input_ids; embeddings in their place (inputs_embeds) are not supported")
+    if output_attentions:
+        raise Unsupported("attention weights are never computed as a matrix here; leave output_attentions out")

@@ -41,7 +41,7 @@ def register_with_transformers() -> None:
         module = sys.modules.get(name)
         if module is not None:
             _enter(module)
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+    if not any(type(finder).__qualname__ == _Finder.__qualname__ for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 

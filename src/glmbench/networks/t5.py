@@ -36,7 +36,7 @@ def t5_config(name: str, vocabulary: int, *, pad: int, end: int, **changes: Any)
     """
     if name not in _SIZES:
         raise UsageError(f"there is no T5 {name!r}; wanted one of {', '.join(T5_PRESETS)}")
-    check_fields(T5Config, changes)
+    check_fields(T5Config(), changes)
     common: dict[str, Any] = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "dropout_rate": 0.0}
     ids = {"pad_token_id": pad, "eos_token_id": end, "decoder_start_token_id": pad}
     return T5Config(vocab_size=vocabulary, **{**common, **ids, **_SIZES[name], **changes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from glmbench.pretraining.objectives.span_corruption import Corrupted, SpanCorru
 from glmbench.storage.hashing import sha256_json
 from glmbench.tokenizers.tokenizer import Tokens
 from glmbench.training.batches import Batch
+
+_ENOUGH = 100_000
+"""Tokens by which shares that are hidden are measured."""
 
 
 class MaskedCrops:
@@ -61,12 +65,10 @@ class MaskedCrops:
         """See `Batches.content_hash`."""
         return sha256_json([self.crops.content_hash(), self.objective.settings(), self.seed, self.steps])
 
-    def hidden(self, batches: int = 16) -> Realised:
-        """Shares of tokens and nucleotides that the first batches hide."""
-        return _mean_hidden(
-            realised(tokens, masked.positions)
-            for tokens, masked, _ in (self._masked(0, index) for index in range(min(batches, len(self))))
-        )
+    def hidden(self) -> Realised:
+        """Shares of tokens and nucleotides that the first batches hide, about a hundred thousand tokens of them."""
+        batches = (self._masked(*divmod(number, len(self))) for number in count())
+        return _mean_hidden((tokens, masked.positions) for tokens, masked, _ in batches)
 
     def _masked(self, epoch: int, index: int) -> tuple[Tokens, Masked, int]:
         crops = self.crops.batch(epoch, index)
@@ -98,12 +100,10 @@ class CorruptedCrops:
         """See `Batches.content_hash`."""
         return sha256_json([self.crops.content_hash(), self.objective.settings(), self.seed])
 
-    def hidden(self, batches: int = 16) -> Realised:
-        """Shares of tokens and nucleotides that the first batches hide."""
-        return _mean_hidden(
-            realised(crops.tokens, corrupted.hidden)
-            for crops, corrupted in (self._corrupted(0, index) for index in range(min(batches, len(self))))
-        )
+    def hidden(self) -> Realised:
+        """Shares of tokens and nucleotides that the first batches hide, about a hundred thousand tokens of them."""
+        batches = (self._corrupted(*divmod(number, len(self))) for number in count())
+        return _mean_hidden((crops.tokens, corrupted.hidden) for crops, corrupted in batches)
 
     def _corrupted(self, epoch: int, index: int) -> tuple[CropBatch, Corrupted]:
         crops = self.crops.batch(epoch, index)
@@ -149,6 +149,13 @@ def _padded(values: NDArray[np.int32], offsets: NDArray[np.int64], fill: int) ->
     return torch.from_numpy(rows), torch.from_numpy(real.astype(np.int64))
 
 
-def _mean_hidden(shares: Iterable[Realised]) -> Realised:
-    found = list(shares)
+def _mean_hidden(batches: Iterable[tuple[Tokens, NDArray[np.int64]]]) -> Realised:
+    """The mean over batches, of which no more are drawn than it takes."""
+    found: list[Realised] = []
+    seen = 0
+    for tokens, positions in batches:
+        found.append(realised(tokens, positions))
+        seen += len(tokens.ids)
+        if seen >= _ENOUGH:
+            break
     return Realised(*(float(np.mean([getattr(share, name) for share in found])) for name in ("tokens", "nucleotides")))

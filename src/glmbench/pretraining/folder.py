@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,25 @@ def save_model(folder: Path, network: PreTrainedModel, tokenizer: Tokenizer, car
     (folder / "glmbench.json").write_text(json.dumps(card, indent=1), encoding="utf-8")
 
 
+@contextmanager
+def written(what: str, folder: Path, work: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `folder`, whole or not at all.
+
+    Raises:
+        DataError: it cannot be written; what to do about it, and that the training in `work` can be gone on with.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        with atomic_folder(folder) as temporary:
+            yield temporary
+    except (OSError, SafetensorError, PolarsError) as error:  # no room: each library has its own
+        raise DataError(
+            f"{what} cannot be written to {folder} ({error}); make room on the disk and give the same command again: "
+            f"it goes on from the last checkpoint, which stays in {work}"
+        ) from error
+
+
 def save_finished(
     out: Path, work: Path, prepared: Prepared, report: Mapping[str, Any], trained: BitsPerBase | None
 ) -> None:
@@ -54,24 +74,16 @@ def save_finished(
     Raises:
         DataError: it cannot be written; the workspace stays.
     """
-    from safetensors import SafetensorError
-
-    try:
-        with atomic_folder(out) as temporary:
-            save_model(temporary, prepared.network, prepared.tokenizer, model_card(out.name, report))
-            (temporary / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
-            (temporary / "README.md").write_text(readme(out.name, report), encoding="utf-8")
-            if (work / LOG).is_file():
-                shutil.copy(work / LOG, temporary / LOG)
-            if trained is not None:
-                trained.positions.write_parquet(temporary / POSITIONS)
-            if (work / SNAPSHOTS).is_dir():
-                shutil.copytree(work / SNAPSHOTS, temporary / SNAPSHOTS)
-    except (OSError, SafetensorError, PolarsError) as error:  # no room: each library has its own
-        raise DataError(
-            f"the trained model cannot be written to {out} ({error}); make room on the disk and give the same command "
-            f"again: it goes on from the last checkpoint, which stays in {work}"
-        ) from error
+    with written("the trained model", out, work) as temporary:
+        save_model(temporary, prepared.network, prepared.tokenizer, model_card(out.name, report))
+        (temporary / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+        (temporary / "README.md").write_text(readme(out.name, report), encoding="utf-8")
+        if (work / LOG).is_file():
+            shutil.copy(work / LOG, temporary / LOG)
+        if trained is not None:
+            trained.positions.write_parquet(temporary / POSITIONS)
+        if (work / SNAPSHOTS).is_dir():
+            shutil.copytree(work / SNAPSHOTS, temporary / SNAPSHOTS)
     shutil.rmtree(work)
 
 
@@ -117,6 +129,7 @@ def readme(name: str, report: Mapping[str, Any]) -> str:
         f"held out: {corpus['held_out']}.",
         f"- **Training**: {report['steps']:,} steps, seed {training['seed']}, "
         f"{report['cost']['units']:,} tokens, {report['cost']['bases']:,} bases, {report['cost']['wall_s']:,.0f} s.",
+        f"- **Cost**: {_cost(report)}.",
         "",
         "## Quality",
         "",
@@ -148,6 +161,20 @@ def readme(name: str, report: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _cost(report: Mapping[str, Any]) -> str:
+    cost = report["cost"]
+    words = [
+        f"{cost['units_per_s'] or 0:,.0f} tokens a second end to end",
+        f"{cost['model_units_per_s'] or 0:,.0f} without waiting for batches",
+        f"{cost['peak_memory_mb']:,.0f} MB at most",
+    ]
+    if cost["flop_utilisation"] is not None:
+        words.append(f"{cost['flop_utilisation']:.1%} of what the device reaches in matrix products")
+    if cost["seconds_to_order_0"] is not None:
+        words.append(f"below the order-0 Markov model after {cost['seconds_to_order_0']:,.1f} s")
+    return "; ".join(words)
 
 
 def _percent(report: Mapping[str, Any], what: str) -> str:

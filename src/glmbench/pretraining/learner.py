@@ -18,7 +18,7 @@ from glmbench.pretraining.corpus import Corpus
 from glmbench.pretraining.crops import BaseCrops, Crops
 from glmbench.pretraining.losses import MaskedModel, SpanModel, base_loss, token_loss
 from glmbench.pretraining.objectives.calibration import calibrated
-from glmbench.pretraining.objectives.choices import MASKING, RANKED, make_masking, make_objective, ranks_for
+from glmbench.pretraining.objectives.choices import MASKING, NAMES, RANKED, make_masking, make_objective, ranks_for
 from glmbench.pretraining.objectives.curricula import SwitchOnPlateau
 from glmbench.pretraining.objectives.fractions import Realised
 from glmbench.pretraining.objectives.objective import MaskingObjective
@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     from glmbench.training.batches import Batches
     from glmbench.training.loop import Loss
 
+_SPANS = ("span-corruption", "span-corruption-bases")
+_BASES = ("next-base", "middle-base")
 _SAMPLE = 256
-"""Crops by which a rate is calibrated and tokens are counted."""
+"""Crops by which tokens are counted."""
+_CALIBRATED_ON = 500_000
+"""Bases by which a rate is calibrated: spans are few, and a small sample has the share of its own."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +73,40 @@ def make_learner(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, network: 
     from glmbench.networks.genomenet import GenomeNetForBasePrediction
 
     name = recipe.objective.name
-    of_bases = isinstance(network, GenomeNetForBasePrediction)
-    if of_bases != (name in ("next-base", "middle-base")):
-        wanted = "next-base or middle-base" if of_bases else "a masking objective, or span-corruption for T5"
-        raise UsageError(f"objective {name} does not go with network {recipe.network.name}: want {wanted}")
+    _require_fit(name, recipe.network.name, network)
     if isinstance(network, GenomeNetForBasePrediction):
         return _base_learner(recipe, corpus, network)
     crops = Crops(_base_crops(recipe, corpus), tokenizer, max_tokens=recipe.data.max_tokens)
     if name in MASKING:
         return _masked_learner(recipe, corpus, tokenizer, network, crops)
     objective = make_objective(name, tokenizer, rate=recipe.objective.hide or recipe.objective.rate)
-    if not isinstance(objective, SpanCorruption) or not network.config.is_encoder_decoder:
-        raise UsageError(f"objective {name} is for encoders with a decoder; want --network t5-small or t5-base")
+    assert isinstance(objective, SpanCorruption)  # the only other kind that fits such a network
     spans = CorruptedCrops(crops, objective, seed=recipe.training.seed)
     return Learner(network, SpanModel(network), spans, token_loss, objective.settings(), spans.hidden(), None)
 
 
-def sample_tokens(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer) -> Tokens:
-    """Tokens of a few hundred crops as the training will see them, with [CLS] and [SEP]."""
-    crops = BaseCrops(corpus, crop=recipe.data.crop, batch=_SAMPLE, seed=0, both_strands=recipe.data.both_strands)
-    return Crops(crops, tokenizer, max_tokens=recipe.data.max_tokens).batch(0, 0).tokens
+def _require_fit(objective: str, name: str, network: PreTrainedModel) -> None:
+    """Raise where an objective asks what a network cannot say."""
+    from glmbench.networks.genomenet import GenomeNetForBasePrediction
+
+    if objective not in NAMES:
+        raise UsageError(f"there is no objective {objective!r}; there are {', '.join(NAMES)}")
+    if isinstance(network, GenomeNetForBasePrediction):
+        fitting: tuple[str, ...] = _BASES
+    else:
+        fitting = _SPANS if network.config.is_encoder_decoder else MASKING
+    if objective not in fitting:
+        other = "dnabert2" if objective in MASKING else "t5-small" if objective in _SPANS else "genomenet-lstm"
+        raise UsageError(
+            f"objective {objective} does not go with network {name}, which learns by {', '.join(fitting)}: "
+            f"choose one of these, or a network such as {other}"
+        )
+
+
+def sample_tokens(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, crops: int = _SAMPLE) -> Tokens:
+    """Tokens of so many crops as the training will see them, with [CLS] and [SEP]."""
+    drawn = BaseCrops(corpus, crop=recipe.data.crop, batch=crops, seed=0, both_strands=recipe.data.both_strands)
+    return Crops(drawn, tokenizer, max_tokens=recipe.data.max_tokens).batch(0, 0).tokens
 
 
 def _micro_batch(recipe: Recipe) -> int:
@@ -144,7 +162,8 @@ def _masking(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer) -> MaskingObj
         return objective
     if part.rate is not None:
         raise UsageError(f"the objective has a rate ({part.rate}) and a share to hide ({part.hide}); give one of them")
-    return calibrated(objective, sample_tokens(recipe, corpus, tokenizer), part.hide, of=part.of)
+    sample = sample_tokens(recipe, corpus, tokenizer, max(_SAMPLE, _CALIBRATED_ON // recipe.data.crop))
+    return calibrated(objective, sample, part.hide, of=part.of)
 
 
 def _ranking(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer) -> pl.DataFrame:

@@ -14,13 +14,14 @@ to cut w but the whole; n-grams below the minimum are left out, nothing is disco
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from glmbench.errors import DataError
+from glmbench.sequences.alphabet import BASES
 from glmbench.sequences.kmers import kmer_names
 from glmbench.sequences.ngrams import NGramCounts
 
@@ -76,11 +77,10 @@ def score_ngrams(
             f"{int(frequency.max())}); give more sequence, a smaller k or a smaller minimum count"
         )
     logs = _log_probabilities(counts, k, definition)
-    with np.errstate(invalid="ignore", divide="ignore"):  # n-grams that never occur; they have no score
-        pmi = logs[-1] - _best_cut(logs, k, definition)
+    pmi, npmi = _scores(logs, frequency, k, definition, min_count)
+    with np.errstate(invalid="ignore"):  # n-grams that never occur; they have no score
         naive = logs[-1] - _best_cut(logs, k, "naive")
         two_parts = logs[-1] - _best_two_parts(logs, k, skip_last=definition == "reference" and k > 2)
-        npmi = pmi * _discount(frequency, min_count) if definition == "reference" else pmi
     columns = {"naive_pmi": naive, "two_part_pmi": two_parts, "pmi": pmi, "npmi": npmi}
     order = np.lexsort((np.arange(4**k), -frequency, -np.where(scored, npmi, -np.inf)))
     ranks = np.empty(4**k, dtype=np.int32)
@@ -88,6 +88,40 @@ def score_ngrams(
     known = pl.col("count") >= min_count
     table = pl.DataFrame({"ngram": kmer_names(k), "count": frequency, **columns, "rank": ranks}, schema=SCHEMA)
     return table.sort("rank").with_columns(pl.when(known).then(pl.col(name)) for name in (*columns, "rank"))
+
+
+def describe_order(
+    counts: NGramCounts, n: int, definition: Definition = "reference", min_count: int = MIN_COUNT
+) -> dict[str, Any]:
+    """What there is of the n-grams of one order, without a table of them.
+
+    Returns:
+        `n`, `ngrams` (how many), `distinct`, `ranked` (how many reach the minimum count), `negative` (their share with a
+        negative NPMI) and `best`, the n-gram of rank 1. The last three are None for single bases, the last two where
+        none is ranked.
+    """
+    frequency = counts.of(n)
+    row = {"n": n, "ngrams": counts.total(n), "distinct": int((frequency > 0).sum())}
+    unscored = {"ranked": None, "negative": None, "best": None}
+    if n == 1:
+        return row | unscored
+    scored = np.flatnonzero(frequency >= min_count)
+    if not scored.size:
+        return row | unscored | {"ranked": 0}
+    npmi = _scores(_log_probabilities(counts, n, definition), frequency, n, definition, min_count)[1][scored]
+    top = scored[npmi == npmi.max()]
+    best = int(top[np.argmax(frequency[top])])  # of equal scores the most frequent, then the first, as in the table
+    name = "".join(BASES[best >> 2 * place & 3] for place in range(n - 1, -1, -1))
+    return row | {"ranked": int(scored.size), "negative": float((npmi < 0).mean()), "best": name}
+
+
+def _scores(
+    logs: list[Floats], frequency: NDArray[np.int64], k: int, definition: Definition, min_count: int
+) -> tuple[Floats, Floats]:
+    """PMI and NPMI of every k-mer, (4^k,) each; of those that never occur NaN or without meaning."""
+    with np.errstate(invalid="ignore"):
+        pmi = logs[-1] - _best_cut(logs, k, definition)
+        return pmi, pmi * _discount(frequency, min_count) if definition == "reference" else pmi
 
 
 def _log_probabilities(counts: NGramCounts, k: int, definition: Definition) -> list[Floats]:

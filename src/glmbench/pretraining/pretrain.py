@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from glmbench.pretraining import workspace
 from glmbench.pretraining.corpus import Corpus, Source
-from glmbench.pretraining.folder import LOG, save_finished, save_model
+from glmbench.pretraining.folder import LOG, save_finished, save_model, written
 from glmbench.pretraining.held_out import HeldOut
 from glmbench.pretraining.optimisation import make_optimiser, make_plan
 from glmbench.pretraining.preparation import Prepared, make_tokenizer, open_sources, prepare
 from glmbench.pretraining.quality import evaluation, measure_quality
 from glmbench.pretraining.recipe import Recipe
 from glmbench.pretraining.report import make_report
-from glmbench.storage.atomic import atomic_folder
 from glmbench.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def _train(prepared: Prepared, out: Path, work: Path, *, snapshots: bool, checkp
         make_plan(part, prepared.network.device),
         seed=part.seed,
         evaluate=learner.perplexity or evaluation(prepared),
-        observe=_observer(prepared, out.name, work / workspace.SNAPSHOTS if snapshots else None),
+        observe=_observer(prepared, out.name, work, snapshots=snapshots),
         checkpoint=work / workspace.CHECKPOINT,
         checkpoint_every=checkpoint_every,
         log=work / LOG,
@@ -111,7 +110,7 @@ def _train(prepared: Prepared, out: Path, work: Path, *, snapshots: bool, checkp
     )
 
 
-def _observer(prepared: Prepared, name: str, snapshots: Path | None) -> Callable[[Sequence[float]], None]:
+def _observer(prepared: Prepared, name: str, work: Path, *, snapshots: bool) -> Callable[[Sequence[float]], None]:
     """Tells the objective of evaluations, and keeps the model that was evaluated where snapshots are wanted."""
     from glmbench.training import distributed
 
@@ -121,10 +120,10 @@ def _observer(prepared: Prepared, name: str, snapshots: Path | None) -> Callable
         if prepared.learner.observe is not None:
             prepared.learner.observe(scores)
         step = min(len(scores) * (training.evaluate_every or 1), prepared.steps)
-        folder = None if snapshots is None else snapshots / f"step-{step:08d}"
-        if folder is None or folder.exists() or not distributed.first():
+        folder = work / workspace.SNAPSHOTS / f"step-{step:08d}"
+        if not snapshots or folder.exists() or not distributed.first():
             return
-        with atomic_folder(folder) as temporary:
+        with written("a snapshot", folder, work) as temporary:
             card = {"name": f"{name}, step {step}", "pretraining": {"steps": step, "seed": training.seed}}
             save_model(temporary, prepared.network, prepared.tokenizer, card)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -87,7 +88,8 @@ def _markov(corpus: Corpus, hidden: HiddenBases) -> dict[str, Any]:
         rows.append(_row(f"order-{order} Markov, {words}", results[order, reach]))
     order_0 = markov_baselines(corpus, partly, orders=(0,), reaches=("left",))[0, "left"].value
     found = {"rows": rows, "order_0": order_0}
-    write_text(kept, json.dumps(found))
+    with suppress(OSError):  # a full disk costs the cache, not the result
+        write_text(kept, json.dumps(found))
     return found
 
 

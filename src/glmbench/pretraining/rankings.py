@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +19,6 @@ from glmbench.sequences.kmers import kmer_names
 from glmbench.sequences.ngrams import NGramCounts, marginalise
 from glmbench.storage.atomic import atomic_path
 
-Ranks = NDArray[np.int32]
-
 TOP = 100
 """How many of the best n-grams `compare_rankings` looks for in the other ranking."""
 
@@ -34,7 +33,7 @@ _RELEASED = {
 
 
 def require_table_suffix(path: Path) -> None:
-    """Refuse a file name that `write_table` cannot serve, before the work is done.
+    """Refuse a file name that `write_table` cannot serve.
 
     Raises:
         UsageError: the suffix is neither .csv nor .parquet.
@@ -53,8 +52,10 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
     with atomic_path(path) as temporary:
         if path.suffix == ".csv":
             table.write_csv(temporary)
-        else:
-            table.write_parquet(temporary)
+        else:  # by way of memory: what polars says of a full disk is no OSError
+            buffer = io.BytesIO()
+            table.write_parquet(buffer)
+            temporary.write_bytes(buffer.getbuffer())
 
 
 def read_ranking(path: Path) -> pl.DataFrame:
@@ -64,8 +65,8 @@ def read_ranking(path: Path) -> pl.DataFrame:
         Rows of `npmi.SCHEMA`, by rank. Counts of the released table, which has none, are recovered from its scores.
 
     Raises:
-        DataError: no such file or table, n-grams of several lengths, one twice, one with other letters, or ranks that
-            are not 1, 2, 3, …
+        DataError: no such file or table, n-grams of several lengths or of one base, one twice, one with other letters,
+            no rank at all, or ranks that are not 1, 2, 3, …
     """
     try:
         table = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema_length=None)
@@ -107,8 +108,12 @@ def _check(table: pl.DataFrame, path: Path) -> None:
     if odd or len(lengths) != 1:
         found = f"{odd[0]!r}" if odd else f"n-grams of {' and '.join(map(str, sorted(lengths)))} bases"
         raise DataError(f"{path} has {found}; upper-case A, C, G, T of one length were wanted")
+    if lengths == [1]:
+        raise DataError(f"{path} ranks single bases; n-grams of two bases or more were wanted")
     if twice:
         raise DataError(f"{path} has {twice[0]} twice")
+    if not ranks:
+        raise DataError(f"{path} has no ranks: every n-gram is below its minimum count; count more sequence")
     if ranks != list(range(1, len(ranks) + 1)):
         raise DataError(f"{path}: ranks must be 1, 2, 3, … without a gap or a tie")
 
@@ -127,7 +132,7 @@ def counts_of_ranking(ranking: pl.DataFrame) -> NGramCounts:
     return marginalise(counts.to_numpy().astype(np.int64))
 
 
-def ranks_for_tokens(ranking: pl.DataFrame, vocabulary: Sequence[str]) -> Ranks:
+def ranks_for_tokens(ranking: pl.DataFrame, vocabulary: Sequence[str]) -> NDArray[np.int32]:
     """The rank of every token id, for masking by rank.
 
     Args:
@@ -215,7 +220,11 @@ def compare_rankings(a: pl.DataFrame, b: pl.DataFrame) -> Agreement:
 
 
 def strand_shift(ranking: pl.DataFrame) -> float | None:
-    """The median difference in rank between an n-gram and its reverse complement; None where no pair is ranked."""
+    """The median difference in rank between an n-gram and its reverse complement.
+
+    Over the pairs of different n-grams that both have a rank; those that are their own complement (ACGT) are left out.
+    None where there is no such pair.
+    """
     complement = pl.col("ngram").str.reverse().str.replace_many(list(BASES), list(reversed(BASES)))
     ranked = ranking.drop_nulls("rank").select("ngram", "rank", complement=complement)
     pairs = ranked.join(ranked, left_on="ngram", right_on="complement", suffix="_other")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from glmbench.report.figures import Figure
@@ -24,6 +25,34 @@ def _vega_lite_version() -> str:
     import altair as alt
 
     return ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+
+
+FIGURE_SUFFIXES = (".svg", ".pdf", ".png", ".html")
+"""Of the files that `write_figure` writes."""
+
+
+def write_figure(figure: Figure, *paths: Path) -> None:
+    """Draw a figure once and write it to every path; the suffix, one of `FIGURE_SUFFIXES`, says how.
+
+    The HTML holds all it needs. PNG is twice as large as the figure says, for screens of today.
+    """
+    import vl_convert
+
+    from glmbench.storage.atomic import write_bytes, write_text
+
+    drawn = draw(figure)
+    for path in paths:
+        match path.suffix:
+            case ".svg":
+                write_text(path, drawn.svg)
+            case ".pdf":
+                write_bytes(path, drawn.pdf)
+            case ".png":
+                write_bytes(path, vl_convert.svg_to_png(drawn.svg, scale=2))
+            case ".html":
+                write_text(path, vl_convert.vegalite_to_html(figure.spec, bundle=True))
+            case suffix:
+                raise ValueError(f"{path}: a figure is written as {', '.join(FIGURE_SUFFIXES)}, not {suffix!r}")
 
 
 @cache

@@ -6,6 +6,7 @@ A reader never sees half a file; what a killed writer leaves behind starts with 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -30,18 +31,51 @@ def _fsync(path: Path) -> None:
 
 
 @contextmanager
+def _errors_named(path: Path, temporary: Path) -> Iterator[None]:
+    """A full disk says so of an open file, which has no name in the error; say which path the reader knows."""
+    try:
+        yield
+    except OSError as error:
+        unnamed = type(error) is OSError and error.filename is None
+        if not unnamed and error.filename != str(temporary):
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a path where no file can be written, before the work whose result shall stand there.
+
+    Missing folders are not made yet: what is tried is the nearest one that exists.
+
+    Raises:
+        OSError: with the path: a folder stands there, a file stands where a folder must, no permission, a full disk.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    temporary = _temporary_name(folder / path.name)
+    with _errors_named(path, temporary):
+        try:
+            temporary.write_bytes(bytes(4096))
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write a file to; on success it is flushed and renamed over `path`.
 
-    On an error the temporary file is removed and whatever stood at `path` stays.
+    On an error the temporary file is removed and whatever stood at `path` stays. An `OSError` names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_name(path)
     try:
-        yield temporary
-        _fsync(temporary)
-        temporary.replace(path)
-        _fsync(path.parent)
+        with _errors_named(path, temporary):
+            yield temporary
+            _fsync(temporary)
+            temporary.replace(path)
+            _fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -66,18 +100,19 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_name(path)
-    temporary.mkdir()
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            _fsync(file)
-        _fsync(temporary)
-        try:
-            temporary.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
-        _fsync(path.parent)
+        with _errors_named(path, temporary):
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.rglob("*"):
+                _fsync(file)
+            _fsync(temporary)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not path.is_dir():
+                    raise
+            _fsync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

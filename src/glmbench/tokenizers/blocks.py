@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from glmbench.sequences.alphabet import EncodedBatch, flatten
+from glmbench.sequences.alphabet import EncodedBatch
 from glmbench.sequences.typing import Codes
 from glmbench.tokenizers.kmer import DIGITS, check_k, code_digits, kmers
-from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens
+from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens, flat_sequences
 
 SPECIAL_NAMES = ("<unk>", "<pad>", "<mask>", "<cls>")
 """Of ids 0 to 3."""
@@ -66,7 +66,7 @@ class BlocksTokenizer:
         """k-mers side by side; see `Tokenizer.encode`."""
         from glmbench.tokenizers.kmer_kernels import block_ids, count_blocks
 
-        codes, bases = flatten(sequences)
+        codes, bases = flat_sequences(sequences)
         counts = np.empty(len(bases) - 1, dtype=np.int64)
         count_blocks(codes, bases, self.k, counts)
         offsets = np.zeros(len(bases), dtype=np.int64)

@@ -15,7 +15,7 @@ from glmbench.errors import DataError, UsageError
 from glmbench.sequences.alphabet import BASES, LETTERS, EncodedBatch
 from glmbench.sequences.typing import Codes
 from glmbench.tokenizers.bpe_encoding import Split, build_tables, encode_exactly
-from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens
+from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens, named_specials
 
 if TYPE_CHECKING:
     from glmbench.tokenizers.bpe_table_kernels import Tables
@@ -35,13 +35,13 @@ class BPETokenizer:
         vocabulary: the token of every id.
         merges: the two tokens of each merge, in order.
         special: ids of the special tokens.
-        released: the text of the `tokenizer.json` it was read from, saved back as it is; None for one trained here.
+        original_text: text of the `tokenizer.json` it was read from, saved back as it is; None for one trained here.
     """
 
     vocabulary: tuple[str, ...]
     merges: tuple[Split, ...]
     special: SpecialTokens
-    released: str | None = field(default=None, repr=False, compare=False)
+    original_text: str | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_file(cls, file: Path) -> BPETokenizer:
@@ -98,16 +98,16 @@ class BPETokenizer:
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json`; see `Tokenizer.save`.
 
-        A released file is written back unchanged. If it has no normalizer, as DNABERT-2's, then text for transformers
-        must be upper case: there a lower-case base is an unknown token.
+        A file that was read is written back unchanged. If it has no normalizer, as DNABERT-2's, then text for
+        transformers must be upper case: there a lower-case base is an unknown token.
         """
         from glmbench.tokenizers.saving import write_files
 
-        content = self._library_json() if self.released is None else self.released
+        content = self._library_json() if self.original_text is None else self.original_text
         write_files(folder, content, self.vocabulary, self.special)
 
     def _library_json(self) -> str:
-        from glmbench.tokenizers.saving import ends, upper_case
+        from glmbench.tokenizers.saving import post_processor, upper_case
         from tokenizers import Tokenizer as LibraryTokenizer
         from tokenizers import models, pre_tokenizers
 
@@ -116,7 +116,7 @@ class BPETokenizer:
         library = LibraryTokenizer(models.BPE(ids, list(self.merges), unk_token=unknown, fuse_unk=False))
         library.normalizer = upper_case()
         library.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        library.post_processor = ends(self.vocabulary, self.special)
+        library.post_processor = post_processor(self.vocabulary, self.special)
         library.add_special_tokens([self.vocabulary[index] for index in self.special.ids])
         content: str = library.to_str(pretty=True)
         return content
@@ -140,18 +140,9 @@ def from_merges(merges: Sequence[Split], specials: Sequence[str] = DNABERT2_SPEC
         raise UsageError(f"special tokens {', '.join(specials)}; want {', '.join(DNABERT2_SPECIALS)} in any order")
     made = (left + right for left, right in merges)
     vocabulary = (*specials, *BASES, *made)
-    return BPETokenizer(vocabulary, tuple(merges), _special(vocabulary, "[UNK]", specials))
-
-
-def _special(vocabulary: Sequence[str], unknown: str, marked: Sequence[str]) -> SpecialTokens:
-    """Special ids by name; further ones of `marked` are reserved."""
-    names = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "mask": "[MASK]"}
-    missing = [name for name in names.values() if name not in vocabulary]
-    if missing:
-        raise DataError(f"no token {', '.join(missing)}; want the special tokens {', '.join(DNABERT2_SPECIALS)}")
-    ids = {role: vocabulary.index(name) for role, name in names.items()}
-    reserved = sorted({vocabulary.index(name) for name in marked} - set(ids.values()) - {vocabulary.index(unknown)})
-    return SpecialTokens(unknown=vocabulary.index(unknown), reserved=tuple(reserved), **ids)
+    return BPETokenizer(
+        vocabulary, tuple(merges), named_specials(vocabulary, specials.index("[UNK]"), range(len(specials)))
+    )
 
 
 def _read(saved: Mapping[str, Any], text: str) -> BPETokenizer:
@@ -165,7 +156,7 @@ def _read(saved: Mapping[str, Any], text: str) -> BPETokenizer:
     vocabulary = tuple(sorted(ids, key=lambda token: ids[token]))
     if unknown not in ids:
         raise DataError(f"its unknown token is {unknown!r}: without one, N would vanish; {_WANTED}")
-    special = _special(vocabulary, unknown, tuple(added))
+    special = named_specials(vocabulary, ids[unknown], added.values())
     strange = [token for i, token in enumerate(vocabulary) if i not in special.ids and set(token) - set(BASES)]
     strange += [token for token in added if set(token) <= set(LETTERS)]  # the library would cut sequences at it
     missing = [base for base in BASES if base not in ids]

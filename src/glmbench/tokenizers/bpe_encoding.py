@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glmbench.errors import DataError
-from glmbench.sequences.alphabet import BASES, EncodedBatch, flatten
+from glmbench.sequences.alphabet import BASES, EncodedBatch
 from glmbench.sequences.typing import Codes
-from glmbench.tokenizers.tokenizer import Tokens
+from glmbench.tokenizers.tokenizer import Tokens, flat_sequences
 
 if TYPE_CHECKING:
     from glmbench.tokenizers.bpe_table_kernels import Merges, Tables
@@ -99,10 +99,7 @@ def encode_exactly(
     """
     from glmbench.tokenizers import bpe_encoding_kernels as kernels
 
-    codes, bounds = flatten(sequences)
-    longest = int(np.diff(bounds).max(initial=0))
-    if longest > np.iinfo(np.int32).max:
-        raise DataError(f"a sequence of {longest:,} bases; spans are 32 bits wide: cut it at runs of N or elsewhere")
+    codes, bounds = flat_sequences(sequences)
     room = np.empty(codes.size, dtype=np.int32)
     offsets = np.zeros(len(bounds), dtype=np.int64)
     kernels.encode_sequences(tables, codes, bounds, unknown, room, offsets)

@@ -13,12 +13,10 @@ from glmbench.sequences.alphabet import BASES, EncodedBatch, flatten
 from glmbench.sequences.typing import Codes
 from glmbench.tokenizers.bpe import DNABERT2_SPECIALS, BPETokenizer, from_merges
 from glmbench.tokenizers.bpe_encoding import Split
+from glmbench.tokenizers.choices import LARGEST_VOCABULARY
 
 if TYPE_CHECKING:
     from glmbench.tokenizers.bpe_training_kernels import Trainer
-
-LARGEST_VOCABULARY = 65_000
-"""Ids are 16 bits while training, and a few values are taken."""
 
 _STEP = 32
 _WIDE_TEXT = 1 << 30

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from glmbench.sequences.alphabet import BASES, EncodedBatch, flatten
+from glmbench.sequences.alphabet import BASES, EncodedBatch
 from glmbench.sequences.typing import Codes
-from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens
+from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens, flat_sequences
 
 SPECIAL_NAMES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """Of ids 0 to 4, as in BERT and DNABERT."""
@@ -49,7 +49,7 @@ class CharacterTokenizer:
         """One token a base; see `Tokenizer.encode`."""
         from glmbench.tokenizers.kmer_kernels import overlapping_ids
 
-        codes, offsets = flatten(sequences)
+        codes, offsets = flat_sequences(sequences)
         ids, starts = np.empty((2, len(codes)), dtype=np.int32)
         digits = np.array([0, 1, 2, 3, 0], dtype=np.int32)
         overlapping_ids(codes, offsets, 1, len(SPECIAL_NAMES), SPECIAL.unknown, digits, ids, starts)

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from glmbench.sequences.typing import Codes
     from glmbench.tokenizers.tokenizer import Tokenizer
 
-FORMS = "character, kmer:6 (overlapping), blocks:6 (side by side), bpe:4096, unigram:4096, or the path of a saved one"
+FORMS = (
+    "character, kmer:6 (overlapping k-mers), blocks:6 (non-overlapping k-mers), bpe:4096, unigram:4096, or the path of "
+    "a saved one"
+)
+
+LARGEST_VOCABULARY = 65_000
+"""Ids are 16 bits while BPE is trained, and a few values are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +27,10 @@ class ToTrain:
 
     Attributes:
         kind: `bpe` or `unigram`.
-        size: ids wanted, special tokens among them; 10 or more.
+        size: ids wanted, special tokens among them; 10 to `LARGEST_VOCABULARY`.
 
     Raises:
-        UsageError: the size has no room for more than special tokens and bases.
+        UsageError: the size has no room for more than special tokens and bases, or is larger than can be trained.
     """
 
     kind: Literal["bpe", "unigram"]
@@ -35,6 +41,8 @@ class ToTrain:
             raise UsageError(
                 f"a {self.kind} vocabulary of {self.size}: five special tokens and four bases are nine; want 10 or more"
             )
+        if self.size > LARGEST_VOCABULARY:
+            raise UsageError(f"a {self.kind} vocabulary of {self.size}; want {LARGEST_VOCABULARY:,} or fewer")
 
     @property
     def name(self) -> str:

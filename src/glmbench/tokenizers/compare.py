@@ -79,7 +79,7 @@ def compare_tokenizers(
         `relative_flops` see `encoder_macs`.
 
     Raises:
-        UsageError: `baseline` is none of the tokenizers.
+        UsageError: `baseline` is none of the tokenizers, or one of them has no token for `width` - 1 bases.
         DataError: a genome has no contig of `width` bases, or its windows are all N.
     """
     names = list(tokenizers)
@@ -137,12 +137,17 @@ def _measure(tokenizer: Tokenizer, sample: Codes, inserted: Codes) -> dict[str, 
     tokens = tokenizer.encode(sample)
     unknown = tokens.ids == tokenizer.special.unknown
     lengths = (tokens.ends - tokens.starts)[~unknown]
+    if not min(tokens.lengths.min(), tokenizer.encode(sample[:, 1:]).lengths.min()):
+        width = sample.shape[1]
+        raise UsageError(
+            f"{tokenizer.name} has no token for windows of {width} bases with one taken off; want a larger width"
+        )
     insertion = token_change(tokenizer, tokens, inserted)
     deletion = token_change(tokenizer, tokens, sample[:, 1:])
     return {
         "vocabulary": len(tokenizer.vocabulary),
-        "bases_per_token": sample.size / max(len(tokens.ids), 1),
-        "unknown_rate": float(unknown.mean()) if unknown.size else 0.0,
+        "bases_per_token": sample.size / len(tokens.ids),
+        "unknown_rate": float(unknown.mean()),
         "median_length": float(np.median(lengths)) if lengths.size else 0.0,
         "max_length": int(lengths.max(initial=0)),
         "insertion_jaccard": insertion.jaccard,

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glmbench.errors import UsageError
-from glmbench.sequences.alphabet import EncodedBatch, flatten
+from glmbench.sequences.alphabet import EncodedBatch
 from glmbench.sequences.typing import Codes
 from glmbench.tokenizers.character import SPECIAL, SPECIAL_NAMES
-from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens
+from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens, flat_sequences
 
 DIGITS = "ATCG"
 """Digits 0 to 3 of a k-mer's number, first base most significant, in DNABERT and the Nucleotide Transformer."""
@@ -90,7 +90,7 @@ class KmerTokenizer:
         """The k-mer at every base, unknown where it holds an N; see `Tokenizer.encode`."""
         from glmbench.tokenizers.kmer_kernels import overlapping_ids
 
-        codes, bases = flatten(sequences)
+        codes, bases = flat_sequences(sequences)
         offsets = np.zeros(len(bases), dtype=np.int64)
         np.cumsum(np.maximum(np.diff(bases) - self.k + 1, 0), out=offsets[1:])
         ids, starts = np.empty((2, offsets[-1]), dtype=np.int32)

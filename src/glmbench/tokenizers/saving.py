@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glmbench.errors import DataError
-from glmbench.storage.atomic import write_text
+from glmbench.storage.atomic import atomic_folder, write_text
 from glmbench.tokenizers.tokenizer import SpecialTokens, Tokenizer
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _WANTED = (
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """Read a tokenizer from a folder (`tokenizer.json`, or DNABERT's `vocab.txt`) or from such a file itself.
+    """Read a tokenizer from a folder (`tokenizer.json`, or a published `vocab.txt` of k-mers) or from such a file.
 
     Raises:
         DataError: there is none, it is broken, or it is of none of the kinds known here.
@@ -75,15 +76,18 @@ def write_files(
     vocabulary: Sequence[str],
     special: SpecialTokens,
     more: Mapping[str, Any] | None = None,
+    *,
+    further: Mapping[str, str] | None = None,
 ) -> None:
     """Write `tokenizer.json` and the `tokenizer_config.json` by which transformers opens it.
 
     Args:
-        folder: made where it is missing; other files in it stay.
+        folder: where it is missing it appears whole or not at all; in one that stands, other files stay.
         tokenizer_json: what the tokenizers library writes.
         vocabulary: the token of every id.
         special: ids of the special tokens.
         more: further keys of `tokenizer_config.json`.
+        further: text of further files by name.
     """
     unknown = special.reserved[0] if special.reserved and vocabulary[special.unknown] == "N" else special.unknown
     names = {"unk": unknown, "pad": special.pad, "cls": special.cls, "sep": special.sep, "mask": special.mask}
@@ -94,9 +98,10 @@ def write_files(
         **{f"{name}_token": vocabulary[index] for name, index in names.items() if index is not None},
         **(more or {}),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / FILE, tokenizer_json)
-    write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
+    texts = {FILE: tokenizer_json, CONFIG: json.dumps(config, indent=2) + "\n", **(further or {})}
+    with nullcontext(folder) if folder.is_dir() else atomic_folder(folder) as target:
+        for name, text in texts.items():
+            write_text(target / name, text)
 
 
 def save_characters(tokenizer: CharacterTokenizer, folder: Path) -> None:
@@ -120,8 +125,8 @@ def save_kmers(tokenizer: KmerTokenizer, folder: Path) -> None:
     from tokenizers import pre_tokenizers
 
     content = _word_level(tokenizer, pre_tokenizers.WhitespaceSplit())
-    write_files(folder, content, tokenizer.vocabulary, tokenizer.special, {"kmer": tokenizer.k})
-    write_text(folder / VOCABULARY, "\n".join(tokenizer.vocabulary) + "\n")
+    listed = {VOCABULARY: "\n".join(tokenizer.vocabulary) + "\n"}
+    write_files(folder, content, tokenizer.vocabulary, tokenizer.special, {"kmer": tokenizer.k}, further=listed)
 
 
 def upper_case() -> Any:
@@ -132,7 +137,7 @@ def upper_case() -> Any:
     return normalizers.Sequence([normalizers.Replace(letter, base) for letter, base in letters])
 
 
-def ends(vocabulary: Sequence[str], special: SpecialTokens) -> Any:
+def post_processor(vocabulary: Sequence[str], special: SpecialTokens) -> Any:
     """The post-processor of files written here: [CLS] before, [SEP] after every sequence of a pair."""
     from tokenizers import processors
 
@@ -163,7 +168,7 @@ def _word_level(tokenizer: CharacterTokenizer | KmerTokenizer | BlocksTokenizer,
         replaced = [normalizers.Replace(letter, "N") for letter in codes]
         library.normalizer = normalizers.Sequence([upper_case(), *replaced])
     library.pre_tokenizer = pieces
-    library.post_processor = ends(vocabulary, special)
+    library.post_processor = post_processor(vocabulary, special)
     library.add_special_tokens([vocabulary[index] for index in special.ids if vocabulary[index] != "N"])
     content: str = library.to_str(pretty=True)
     return content
@@ -177,19 +182,20 @@ def _find(path: Path) -> Path:
     for name in (FILE, VOCABULARY):
         if (path / name).is_file():
             return path / name
-    raise DataError(f"{path} has no {FILE} (nor DNABERT's {VOCABULARY}); save the tokenizer there first")
+    raise DataError(f"{path} has no {FILE} (nor a {VOCABULARY}); save the tokenizer there first")
 
 
 def _kmers_of_vocabulary(file: Path) -> Tokenizer:
-    """Overlapping k-mers from a `vocab.txt`, as released with DNABERT."""
+    """k-mers from a `vocab.txt`: that of the Nucleotide Transformer begins with <unk>, DNABERT's with [PAD]."""
     found = tuple(file.read_text(encoding="utf-8", errors="replace").split())
-    return _checked(file, found, _look_alike(found, overlapping=True))
+    return _checked(file, found, _look_alike(found, overlapping=found[:1] != ("<unk>",)))
 
 
 def _fixed(file: Path, saved: dict[str, Any]) -> Tokenizer:
     """A tokenizer with a fixed vocabulary, told by how it cuts text and checked id by id."""
     ids = saved["model"].get("vocab")
-    if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(ids))):
+    numbered = isinstance(ids, dict) and all(type(index) is int for index in ids.values())
+    if not isinstance(ids, dict) or not numbered or sorted(ids.values()) != list(range(len(ids))):
         raise DataError(f"{file}: its ids are not 0, 1, 2, … each once; want {_WANTED}")
     found = tuple(sorted(ids, key=lambda token: int(ids[token])))
     cutter = saved.get("pre_tokenizer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -9,8 +10,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from glmbench.sequences.alphabet import EncodedBatch
-from glmbench.sequences.typing import Codes
+from glmbench.errors import DataError
+from glmbench.sequences.alphabet import EncodedBatch, flatten
+from glmbench.sequences.typing import Codes, Integers
 
 Kind = Literal["character", "kmer", "blocks", "bpe", "unigram"]
 """`kmer`: overlapping, one a base (DNABERT). `blocks`: side by side, leftovers as bases (Nucleotide Transformer)."""
@@ -90,6 +92,9 @@ class Tokenizer(Protocol):
 
         Spans cover every base in order; none is dropped. An N is one unknown token over one base (overlapping k-mers:
         every k-mer that holds an N is one unknown token). A sequence shorter than k has no overlapping k-mer.
+
+        Raises:
+            DataError: a sequence has 2**31 bases or more.
         """
 
     def save(self, folder: Path) -> None:
@@ -101,6 +106,34 @@ class Tokenizer(Protocol):
 
     def content_hash(self) -> str:
         """SHA-256 over all that decides its tokens."""
+
+
+def named_specials(vocabulary: Sequence[str], unknown: int, marked: Iterable[int]) -> SpecialTokens:
+    """[CLS], [SEP], [PAD] and [MASK] by their names; further ids of `marked` are reserved.
+
+    Raises:
+        DataError: one of the four is missing.
+    """
+    names = {"cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "mask": "[MASK]"}
+    ids = {token: index for index, token in enumerate(vocabulary)}
+    missing = [name for name in names.values() if name not in ids]
+    if missing:
+        raise DataError(f"no token {', '.join(missing)}; want the special tokens {', '.join(names.values())}")
+    named = {role: ids[name] for role, name in names.items()}
+    return SpecialTokens(unknown=unknown, reserved=tuple(sorted({*marked} - {*named.values(), unknown})), **named)
+
+
+def flat_sequences(sequences: EncodedBatch | Codes) -> tuple[Codes, Integers]:
+    """The flat codes and the offsets of what `Tokenizer.encode` takes; see `alphabet.flatten`.
+
+    Raises:
+        DataError: a sequence has 2**31 bases or more.
+    """
+    codes, offsets = flatten(sequences)
+    longest = int(np.diff(offsets).max(initial=0))
+    if longest > np.iinfo(np.int32).max:
+        raise DataError(f"a sequence of {longest:,} bases; spans are 32 bits wide: cut it at runs of N or elsewhere")
+    return codes, offsets
 
 
 def special_mask(tokenizer: Tokenizer) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glmbench.errors import DataError
-from glmbench.sequences.alphabet import BASES, EncodedBatch, flatten
+from glmbench.sequences.alphabet import BASES, EncodedBatch
 from glmbench.sequences.typing import Codes
 from glmbench.tokenizers.character import SPECIAL
-from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens
+from glmbench.tokenizers.tokenizer import Kind, SpecialTokens, Tokens, flat_sequences, named_specials
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class UnigramTokenizer:
         special: ids of the special tokens.
 
     Raises:
-        DataError: a token is neither special nor made of A, C, G, T, or a single base has no token.
+        DataError: a token is neither special nor made of A, C, G, T, a single base has no token, or a score is
+            not finite.
     """
 
     vocabulary: tuple[str, ...]
@@ -44,6 +46,9 @@ class UnigramTokenizer:
         if strange or missing:
             problem = f"token {strange[0]!r}" if strange else f"no token for {', '.join(missing)}"
             raise DataError(f"a unigram vocabulary of {len(self.vocabulary)} with {problem}; want tokens of A, C, G, T")
+        odd = [token for token, score in zip(self.vocabulary, self.scores, strict=True) if not math.isfinite(score)]
+        if odd:
+            raise DataError(f"the unigram score of {odd[0]!r} is no finite number; want log probabilities")
 
     @classmethod
     def from_file(cls, file: Path) -> UnigramTokenizer:
@@ -59,14 +64,17 @@ class UnigramTokenizer:
         try:
             vocabulary = tuple(str(token) for token, _ in model["vocab"])
             scores = tuple(float(score) for _, score in model["vocab"])
-            special = _special_of(saved, vocabulary, int(model["unk_id"]))
-        except (KeyError, TypeError, ValueError) as error:
+            special = _special_of(saved, vocabulary, model["unk_id"])
+            tokenizer = cls(vocabulary, scores, special)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"{file}: not a unigram tokenizer of DNA ({error!r}); want one written here") from error
-        if _splits_at_n(saved.get("pre_tokenizer")):
-            return cls(vocabulary, scores, special)
-        raise DataError(
-            f"{file}: its pre-tokenizer does not cut text at every N; want a unigram tokenizer written here"
-        )
+        except DataError as error:
+            raise DataError(f"{file}: {error}") from error
+        if not _splits_at_n(saved.get("pre_tokenizer")):
+            raise DataError(
+                f"{file}: its pre-tokenizer does not cut text at every N; want a unigram tokenizer written here"
+            )
+        return tokenizer
 
     @property
     def name(self) -> str:
@@ -87,7 +95,7 @@ class UnigramTokenizer:
         """Tokens of the greatest sum of scores; see `Tokenizer.encode`."""
         from glmbench.tokenizers.unigram_kernels import unigram_ids
 
-        codes, bases = flatten(sequences)
+        codes, bases = flat_sequences(sequences)
         children, token_of = self._trie
         offsets = np.zeros(len(bases), dtype=np.int64)
         ids, starts, ends = np.empty((3, len(codes)), dtype=np.int32)
@@ -123,7 +131,7 @@ class UnigramTokenizer:
         write_files(folder, self._library_json(), self.vocabulary, self.special)
 
     def _library_json(self) -> str:
-        from glmbench.tokenizers.saving import ends, upper_case
+        from glmbench.tokenizers.saving import post_processor, upper_case
         from tokenizers import Regex, models, pre_tokenizers
         from tokenizers import Tokenizer as LibraryTokenizer
 
@@ -131,16 +139,19 @@ class UnigramTokenizer:
         library = LibraryTokenizer(models.Unigram(pieces, unk_id=self.special.unknown, byte_fallback=False))
         library.normalizer = upper_case()
         library.pre_tokenizer = pre_tokenizers.Split(Regex(_NO_BASE), "isolated")
-        library.post_processor = ends(self.vocabulary, self.special)
+        library.post_processor = post_processor(self.vocabulary, self.special)
         library.add_special_tokens([self.vocabulary[index] for index in self.special.ids])
         content: str = library.to_str(pretty=True)
         return content
 
     def content_hash(self) -> str:
-        """SHA-256 over kind, vocabulary, scores and special ids."""
+        """SHA-256 over kind, vocabulary, scores to nine digits and special ids.
+
+        Of a score the last digits differ between machines, and between JSON readers that round.
+        """
         from glmbench.storage.hashing import sha256_json
 
-        scored = [[token, repr(score)] for token, score in zip(self.vocabulary, self.scores, strict=True)]
+        scored = [[token, f"{score:.9g}"] for token, score in zip(self.vocabulary, self.scores, strict=True)]
         return sha256_json({"kind": self.kind, "vocabulary": scored, "special": self.special.ids})
 
 
@@ -148,13 +159,13 @@ _NO_BASE = "[^ACGT]"
 """Cutting at every letter that is no base keeps unknown letters apart; the model would fuse neighbours into one."""
 
 
-def _special_of(saved: dict[str, Any], vocabulary: Sequence[str], unknown: int) -> SpecialTokens:
+def _special_of(saved: dict[str, Any], vocabulary: Sequence[str], unknown: Any) -> SpecialTokens:
     """Special ids by name; others that the file calls special are reserved."""
-    ids = {token: index for index, token in enumerate(vocabulary)}
-    marked = {int(added["id"]) for added in saved.get("added_tokens") or () if added.get("special")}
-    named = {name: ids[f"[{name.upper()}]"] for name in ("pad", "cls", "sep", "mask")}
-    reserved = tuple(sorted(marked - set(named.values()) - {unknown}))
-    return SpecialTokens(unknown=unknown, reserved=reserved, **named)
+    marked = [int(added["id"]) for added in saved.get("added_tokens") or () if added.get("special")]
+    odd = [index for index in (unknown, *marked) if type(index) is not int or not 0 <= index < len(vocabulary)]
+    if odd:
+        raise ValueError(f"special id {odd[0]!r} is none of its {len(vocabulary)}")
+    return named_specials(vocabulary, unknown, marked)
 
 
 def _splits_at_n(cutter: object) -> bool:

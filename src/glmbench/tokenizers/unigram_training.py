@@ -15,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glmbench.errors import DataError, UsageError
+from glmbench.genomes.codes import find_n_runs
 from glmbench.progress import progress
-from glmbench.sequences.alphabet import BASES, N
+from glmbench.sequences.alphabet import BASES
 from glmbench.sequences.typing import Codes, Integers
 from glmbench.tokenizers.character import SPECIAL_NAMES
 from glmbench.tokenizers.unigram import UnigramTokenizer
 
 PIECE = 512
 """Bases of a training piece, as in GUANinE's tokenizer study."""
+SHORTEST = 2
+"""Bases of the shortest stretch that is read: a single base has no neighbour."""
 MOST_BASES = 4_000_000
 """What training reads at most, unless told otherwise."""
 MOST_CANDIDATES = 1_000_000
@@ -65,23 +68,37 @@ class _Tokens:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """What is trained on.
+
+    Attributes:
+        codes: uint8 (bases,), the pieces one after the other, without N.
+        bounds: int64 (pieces + 1,), where they begin and end.
+    """
+
+    codes: Codes
+    bounds: Integers
+
+
 def train_unigram(
     codes: Codes, vocabulary_size: int, *, piece: int = PIECE, most_bases: int = MOST_BASES
 ) -> UnigramTokenizer:
     """Train on base codes; the same codes give the same tokenizer.
 
-    The corpus is cut into pieces of equal length; where it is longer than `most_bases`, evenly spaced ones are taken.
-    Memory is about 90 bytes for each base that is read.
+    Every stretch without N is cut into pieces of one length from its start, the last as long as it comes out; short
+    stretches, as of a draft assembly, are pieces of their own. Where that is more than `most_bases`, evenly spaced
+    pieces are taken.
 
     Args:
         codes: uint8 (bases,), with N between sequences that do not belong together.
         vocabulary_size: ids wanted, special tokens among them; a small corpus gives fewer.
-        piece: bases of a piece; pieces with an N are left out.
+        piece: bases of a piece.
         most_bases: what is read at most.
 
     Raises:
         UsageError: `vocabulary_size` has no room for anything but special tokens and bases.
-        DataError: the corpus has no piece without N.
+        DataError: the corpus has no two known bases side by side.
     """
     fewest = len(SPECIAL_NAMES) + len(BASES)
     if vocabulary_size <= fewest:
@@ -103,20 +120,37 @@ def train_unigram(
             tokens = _pruned(tokens, pieces, max(enough, int((len(tokens) + 1) * _KEPT) - 1))
 
 
-def _pieces(codes: Codes, piece: int, most_bases: int) -> Codes:
-    """The pieces to train on, uint8 (pieces, piece): without N, at most `most_bases` in all, evenly spaced."""
-    whole = len(codes) // piece
-    rows = codes[: whole * piece].reshape(whole, piece)
-    kept = np.flatnonzero(rows.max(axis=1, initial=0) < N)
-    if not len(kept):
-        raise DataError(f"no piece of {piece} bases without N in a corpus of {len(codes):,} bases; want a longer one")
-    most = max(most_bases // piece, 1)
-    if len(kept) > most:
-        kept = kept[np.linspace(0, len(kept) - 1, most).astype(np.int64)]
-    return rows[kept]
+def _pieces(codes: Codes, piece: int, most_bases: int) -> _Pieces:
+    """The pieces to train on, at most `most_bases` in all (but one piece at least), evenly spaced."""
+    runs = find_n_runs(codes).reshape(-1)
+    stretches = np.concatenate([[0], runs, [codes.size]]).reshape(-1, 2)
+    stretches = stretches[np.diff(stretches)[:, 0] >= SHORTEST]
+    if not len(stretches):
+        raise DataError(f"a corpus of {codes.size:,} bases has no two known ones side by side; want a longer one")
+    numbers = -(np.diff(stretches)[:, 0] // -piece)
+    first = np.repeat(np.cumsum(numbers) - numbers, numbers)
+    starts = np.repeat(stretches[:, 0], numbers) + piece * (np.arange(first.size) - first)
+    lengths = np.minimum(starts + piece, np.repeat(stretches[:, 1], numbers)) - starts
+    if lengths.sum() > most_bases:
+        kept = _evenly_spaced(lengths, most_bases)
+        starts, lengths = starts[kept], lengths[kept]
+    bounds = np.concatenate([[0], np.cumsum(lengths)])
+    return _Pieces(np.concatenate([codes[a : a + n] for a, n in zip(starts, lengths, strict=True)]), bounds)
 
 
-def _candidates(pieces: Codes) -> _Tokens:
+def _evenly_spaced(lengths: Integers, most_bases: int) -> list[int]:
+    """The pieces to take: of all bases up to any piece, the share that is wanted of the whole, as near as fits."""
+    total, seen, taken = int(lengths.sum()), 0, 0
+    kept = []
+    for index, length in enumerate(lengths.tolist()):
+        seen += length
+        if (taken + length) * total <= most_bases * seen:
+            taken += length
+            kept.append(index)
+    return kept or [0]
+
+
+def _candidates(pieces: _Pieces) -> _Tokens:
     """Single bases, and substrings of 2 to 16 bases that are followed by two symbols or more, by count x length."""
     keys = _sorted_keys(pieces)
     packed, lengths, weights = [np.arange(4, dtype=np.uint32)], [np.ones(4, dtype=np.int32)], [_base_counts(pieces)]
@@ -142,22 +176,24 @@ def _most_frequent(packed: NDArray[np.uint32], lengths: NDArray[np.int32], weigh
     return _Tokens(packed[kept], lengths[kept], np.log(chosen / chosen.sum()))
 
 
-def _base_counts(pieces: Codes) -> Integers:
-    return np.bincount(pieces.reshape(-1), minlength=4).astype(np.int64)
+def _base_counts(pieces: _Pieces) -> Integers:
+    return np.bincount(pieces.codes, minlength=4).astype(np.int64)
 
 
-def _sorted_keys(pieces: Codes) -> NDArray[np.uint64]:
+def _sorted_keys(pieces: _Pieces) -> NDArray[np.uint64]:
     """For every base the 17 symbols from it on, sorted: equal substrings lie together."""
-    rows, width = pieces.shape
-    symbols = np.zeros((rows, width + _LONGEST), dtype=np.uint8)
-    symbols[:, :width] = pieces + 1
-    keys = np.zeros((rows, width), dtype=np.uint64)
+    bases = pieces.codes.size
+    symbols = np.zeros(bases + _LONGEST, dtype=np.uint8)
+    symbols[:bases] = pieces.codes + 1
+    left = np.repeat(pieces.bounds[1:], np.diff(pieces.bounds)) - np.arange(bases)
+    room = np.minimum(left, _LONGEST + 1).astype(np.uint8)
+    del left
+    keys = np.zeros(bases, dtype=np.uint64)
     for place in range(_LONGEST + 1):
         keys <<= _SYMBOL
-        keys |= symbols[:, place : place + width]
-    flat = keys.reshape(-1)
-    flat.sort()
-    return flat
+        keys |= np.where(room > place, symbols[place : place + bases], np.uint8(0))
+    keys.sort()
+    return keys
 
 
 def _packed(prefixes: NDArray[np.uint64], length: int) -> NDArray[np.uint32]:
@@ -169,7 +205,7 @@ def _packed(prefixes: NDArray[np.uint64], length: int) -> NDArray[np.uint32]:
     return packed
 
 
-def _em_step(tokens: _Tokens, pieces: Codes) -> _Tokens:
+def _em_step(tokens: _Tokens, pieces: _Pieces) -> _Tokens:
     """Scores from expected counts; single bases stay, however rare."""
     from scipy.special import digamma
 
@@ -177,14 +213,14 @@ def _em_step(tokens: _Tokens, pieces: Codes) -> _Tokens:
 
     children, token_of = build_trie(tokens.packed, tokens.lengths)
     counts = np.zeros(len(tokens))
-    expected_counts(pieces, children, token_of, np.exp(tokens.scores), counts)
+    expected_counts(pieces.codes, pieces.bounds, children, token_of, np.exp(tokens.scores), counts)
     counts[: len(BASES)] = np.maximum(counts[: len(BASES)], _FEWEST)
     kept = counts >= _FEWEST
     counts = counts[kept]
     return _Tokens(tokens.packed[kept], tokens.lengths[kept], digamma(counts) - digamma(counts.sum()))
 
 
-def _pruned(tokens: _Tokens, pieces: Codes, size: int) -> _Tokens:
+def _pruned(tokens: _Tokens, pieces: _Pieces, size: int) -> _Tokens:
     """Single bases, then those whose loss costs most likelihood of the best cuts, most first: `size` in all."""
     from glmbench.tokenizers.unigram_training_kernels import alternatives, best_cut_counts, build_trie
 
@@ -193,7 +229,7 @@ def _pruned(tokens: _Tokens, pieces: Codes, size: int) -> _Tokens:
     better = np.empty(len(tokens), dtype=np.bool_)
     alternatives(tokens.packed, tokens.lengths, children, token_of, tokens.scores, instead, better)
     counts = np.zeros(len(tokens))
-    best_cut_counts(pieces, children, token_of, tokens.scores, counts)
+    best_cut_counts(pieces.codes, pieces.bounds, children, token_of, tokens.scores, counts)
     used = np.flatnonzero((counts > 0) & (tokens.lengths > 1))
     total = counts.sum()
     own, cut = counts[used], instead[used]

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from glmbench.sequences.typing import Codes
+from glmbench.sequences.typing import Codes, Integers
 from glmbench.tokenizers.unigram_kernels import cut_run
 
 LONGEST = 16
@@ -37,7 +37,8 @@ def build_trie(packed: NDArray[np.uint32], lengths: NDArray[np.int32]) -> tuple[
 
 @njit(cache=True, nogil=True)
 def expected_counts(
-    pieces: Codes,
+    codes: Codes,
+    bounds: Integers,
     children: NDArray[np.int32],
     token_of: NDArray[np.int32],
     probabilities: NDArray[np.float64],
@@ -49,19 +50,21 @@ def expected_counts(
     grows or shrinks too far, a base farther on than any token that is under way multiplies by its inverse.
 
     Args:
-        pieces: uint8 (pieces, width), without N.
+        codes: uint8 (bases,), the pieces one after the other, without N.
+        bounds: int64 (pieces + 1,).
         children: as from `build_trie`.
         token_of: as from `build_trie`.
         probabilities: float64 (tokens,).
         counts: float64 (tokens,).
     """
-    width = pieces.shape[1]
-    forward, backward = np.empty(width + 1), np.empty(width + 1)
-    factors = np.empty(width + 1)
-    for row in range(len(pieces)):
-        piece = pieces[row]
-        factors[:] = 4.0
-        forward[:] = 0.0
+    most = np.diff(bounds).max()
+    forward, backward = np.empty(most + 1), np.empty(most + 1)
+    factors = np.empty(most + 1)
+    for row in range(bounds.size - 1):
+        piece = codes[bounds[row] : bounds[row + 1]]
+        width = piece.size
+        factors[: width + 1] = 4.0
+        forward[: width + 1] = 0.0
         forward[0] = 1.0
         adjusted = 0
         for start in range(width):
@@ -99,18 +102,21 @@ def expected_counts(
 
 @njit(cache=True, nogil=True)
 def best_cut_counts(
-    pieces: Codes,
+    codes: Codes,
+    bounds: Integers,
     children: NDArray[np.int32],
     token_of: NDArray[np.int32],
     scores: NDArray[np.float64],
     counts: NDArray[np.float64],
 ) -> None:
     """Add how often each token occurs in the best cut of each piece (Viterbi) to `counts` float64 (tokens,)."""
-    width = pieces.shape[1]
-    best = np.empty(width + 1)
-    last, last_start = np.empty(width + 1, dtype=np.int32), np.empty(width + 1, dtype=np.int32)
-    for row in range(len(pieces)):
-        cut_run(pieces[row], children, token_of, scores, best, last, last_start)
+    most = np.diff(bounds).max()
+    best = np.empty(most + 1)
+    last, last_start = np.empty(most + 1, dtype=np.int32), np.empty(most + 1, dtype=np.int32)
+    for row in range(bounds.size - 1):
+        piece = codes[bounds[row] : bounds[row + 1]]
+        width = piece.size
+        cut_run(piece, children, token_of, scores, best, last, last_start)
         end = width
         while end > 0:
             counts[last[end]] += 1
