@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from glmbench.cli import app
-from glmbench.errors import DataError, GlmbenchError, UsageError
+from glmbench.errors import DataError, UsageError
 from glmbench.pretraining.npmi import SCHEMA, score_ngrams
 from glmbench.pretraining.rankings import read_ranking, write_table
 from glmbench.sequences.alphabet import decode, encode
@@ -119,6 +121,9 @@ def test_a_part_of_a_table_cannot_be_computed_again(tmp_path: Path) -> None:
         (">c\nACGTAC\n", (), DataError, "none of the 1 6-mers occurs 101 times"),
         (">c\nACGTAC\n", ("--k", 11), UsageError, "--k 11 is longer than the longest n-gram counted, --longest 10"),
         (">c\nACGTAC\n", ("--chromosomes", "chr9"), DataError, "no contig chr9"),
+        (">c\nACGTAC\n", ("--chromosomes", ""), UsageError, "--chromosomes '' holds an empty name"),
+        (">c\nACGTAC\n", ("--chromosomes", "chr1,"), UsageError, "'chr1,' holds an empty name"),
+        (">c\nACGTAC\n", ("--out", "/proc/version/x.csv"), NotADirectoryError, "x.csv"),
         (">c\nACGTAC\n", ("--mask-lower-case",), DataError, "nothing to mask"),
         (">c\nacgtac\n", ("--mask-lower-case",), DataError, "all known bases are in lower case"),
         (">c\nACGTAC\n", ("--out", "x.txt"), UsageError, r"\.csv or \.parquet"),
@@ -127,7 +132,7 @@ def test_a_part_of_a_table_cannot_be_computed_again(tmp_path: Path) -> None:
     ],
 )
 def test_bad_requests_and_genomes(
-    tmp_path: Path, text: str, words: tuple, error: type[GlmbenchError], message: str
+    tmp_path: Path, text: str, words: tuple, error: type[Exception], message: str
 ) -> None:
     path = tmp_path / "bad.fa"
     path.write_text(text)
@@ -138,8 +143,38 @@ def test_bad_requests_and_genomes(
 def test_nothing_to_rank() -> None:
     with pytest.raises(UsageError, match="no sequence"):
         npmi()
+    with pytest.raises(UsageError, match="--chromosomes chooses contigs of FASTA files, and none is given"):
+        npmi("--ranking", "x.csv", "--chromosomes", "chr1")
     with pytest.raises(UsageError, match="taken as it is"):
         npmi("--ranking", "x.csv", "--definition", "levine")
+
+
+def test_folders_and_genbank_files_are_read_and_none_twice(tmp_path: Path) -> None:
+    first, second = sequence(0), sequence(1)
+    (tmp_path / "one.fa").write_text(f">c\n{first}\n")
+    (tmp_path / "two.gbk").write_text(
+        "LOCUS       T 9000 bp DNA linear SYN 01-JAN-2020\nVERSION     T.1\nFEATURES             Location/Qualifiers\n"
+        f"ORIGIN\n        1 {second.lower()}\n//\n"
+    )
+    assert record(tmp_path, "--k", 3, "--longest", 3)["orders"][2]["ngrams"] == 2 * 8_998
+    with pytest.raises(UsageError, match=r"one\.fa is named twice"):
+        npmi(tmp_path / "one.fa", tmp_path / "one.fa")
+
+
+def test_a_disk_that_is_full_is_one_line(fasta: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the table of 1,024 5-mers is larger."""
+    code = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "from glmbench.cli import main\n"
+        "main()"
+    )
+    for out in (tmp_path / "npmi.csv", tmp_path / "npmi.parquet"):
+        words = ["npmi", str(fasta), "--k", "5", "--longest", "5", "--min-count", "1", "--out", str(out)]
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.count("Traceback")) == (1, 0)
+        assert f"glmbench: {out}: File too large" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_all_lower_case_is_counted_unless_masked(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def run(*words: object) -> str:
 def process(*words: object) -> subprocess.CompletedProcess[str]:
     """`python -m glmbench pretrain …`."""
     call = [sys.executable, "-m", "glmbench", "pretrain", *map(str, words)]
-    return subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(call, capture_output=True, text=True, timeout=600, check=False)
 
 
 def letters(number: int, seed: int = 0) -> str:
@@ -204,16 +205,22 @@ def test_a_tokenizer_of_another_model_is_told_from_the_weights(genome: Path, tmp
         load_model(f"hf:{tmp_path / 'model'}")
 
 
-def test_ctrl_c_says_how_to_go_on(genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = module.evaluation
+@pytest.mark.parametrize("at", ["start", "step 2"])
+def test_ctrl_c_says_how_to_go_on(at: str, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def evaluation(_: object) -> Callable[[object], float]:
+        def interrupted(_: object) -> float:
+            os.kill(os.getpid(), signal.SIGINT)
+            return 2.0
 
-    def interrupting(prepared: object) -> object:
-        evaluate = original(prepared)  # type: ignore[arg-type]
-        os.kill(os.getpid(), signal.SIGINT)
-        return evaluate
+        if at == "start":
+            interrupted(None)
+        return interrupted
 
     words = (genome, "--out", tmp_path / "model", "--hold-out", "b", *TINY, "--checkpoint-every", "0")
-    monkeypatch.setattr(module, "evaluation", interrupting)
+    monkeypatch.setattr(module, "evaluation", evaluation)
     done = CliRunner().invoke(app, ["pretrain", *map(str, words)])
     assert done.exit_code == 130
-    assert done.stderr == "glmbench: interrupted before the first checkpoint; the same command starts again\n"
+    said = "interrupted before the first checkpoint; the same command starts again"
+    if at == "step 2":
+        said = f"interrupted; {tmp_path / 'model.training'} keeps step 1, the same command goes on from there"
+    assert done.stderr == f"glmbench: {said}\n"

@@ -100,3 +100,11 @@ def test_bf16_gives_logits_in_float32(network: BertForMaskedLM) -> None:
         logits = network.head(network.packed_states(ids, packing))
     assert logits.dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(logits, exact).mean() > 0.999
+
+
+@torch.no_grad()
+def test_states_of_the_tokens_asked_about_are_those_of_all(network: BertForMaskedLM) -> None:
+    ids, packing = packed(3, 16, 9)
+    asked = torch.tensor([0, 7, 3, 27])
+    whole = network.packed_states(ids, packing)
+    torch.testing.assert_close(network.packed_states(ids, packing, asked), whole[asked], atol=1e-5, rtol=1e-5)

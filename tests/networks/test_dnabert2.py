@@ -285,3 +285,12 @@ def test_what_packed_attention_cannot_give_is_refused_and_what_peft_passes_is_ta
     assert network(ids, inputs_embeds=None, output_attentions=None).logits.shape == (1, 2)
     with pytest.raises(Unsupported):
         network(ids, **asked)
+
+
+@torch.no_grad()
+def test_states_of_the_tokens_asked_about_are_those_of_all() -> None:
+    network = rough(DNABERT2ForMaskedLM(DNABERT2Config(**TINY)))
+    ids, packing, _, _ = packed_and_padded()
+    asked = torch.tensor([0, 7, 3, len(ids) - 1])
+    whole = network.packed_states(ids, packing)
+    torch.testing.assert_close(network.packed_states(ids, packing, asked), whole[asked], atol=1e-5, rtol=1e-5)

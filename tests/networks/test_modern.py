@@ -214,3 +214,12 @@ def test_bf16_keeps_the_residual_stream_and_logits_in_float32() -> None:
 def test_what_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ModernConfig(**TINY | changes)
+
+
+@torch.no_grad()
+def test_states_of_the_tokens_asked_about_are_those_of_all() -> None:
+    network = rough(ModernForMaskedLM(ModernConfig(**TINY)))
+    ids, packing, _, _ = packed_and_padded()
+    asked = torch.tensor([0, 7, 3, len(ids) - 1])
+    whole = network.packed_states(ids, packing)
+    torch.testing.assert_close(network.packed_states(ids, packing, asked), whole[asked], atol=1e-5, rtol=1e-5)

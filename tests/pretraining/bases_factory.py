@@ -61,9 +61,9 @@ class ConstantNetwork:
         self.logits = torch.log(torch.tensor(probabilities)) + 3.0
         self.seen = []
 
-    def packed_states(self, ids, packing):
+    def packed_states(self, ids, packing, asked):
         self.seen.append(np.split(ids.numpy(), packing.offsets[1:-1].numpy()))
-        return torch.zeros(len(ids), 1)
+        return torch.zeros(len(asked), 1)
 
     def head(self, states):
         return self.logits.expand(len(states), -1)
@@ -75,12 +75,12 @@ class NeighbourNetwork:
     def __init__(self, vocabulary, seed=0):
         self.table = torch.randn(2, vocabulary, vocabulary, generator=torch.Generator().manual_seed(seed))
 
-    def packed_states(self, ids, packing):
+    def packed_states(self, ids, packing, asked):
         neighbours = torch.zeros(len(ids), 2, dtype=torch.int64)
         for start, end in zip(packing.offsets[:-1].tolist(), packing.offsets[1:].tolist(), strict=True):
             neighbours[start + 1 : end, 0] = ids[start : end - 1]
             neighbours[start : end - 1, 1] = ids[start + 1 : end]
-        return neighbours
+        return neighbours[asked]
 
     def head(self, states):
         return self.table[0, states[:, 0]] + self.table[1, states[:, 1]]

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from glmbench.errors import DataError
-from glmbench.pretraining.npmi import SCHEMA, Definition, score_ngrams
+from glmbench.pretraining.npmi import SCHEMA, Definition, describe_order, score_ngrams
 from glmbench.pretraining.rankings import counts_of_ranking, read_ranking
 from glmbench.sequences.alphabet import encode
 from glmbench.sequences.kmers import kmer_names
@@ -148,3 +148,24 @@ def test_the_textbook_definition_ranks_otherwise(shared_data):
     levine = score_ngrams(counts_of_ranking(released), definition="levine")
     top = set(released["ngram"].head(100)) & set(levine["ngram"].head(100))
     assert len(top) == 59
+
+
+@pytest.mark.parametrize("definition", ["reference", "levine"])
+@pytest.mark.parametrize(("k", "min_count"), [(2, 1), (3, 101), (5, 5), (5, 10_000)])
+def test_an_order_is_described_as_its_table_says(definition: Definition, k: int, min_count: int) -> None:
+    codes = np.random.default_rng(k).choice(4, size=3_000, p=[0.4, 0.1, 0.2, 0.3]).astype(np.uint8)
+    found = describe_order(count_ngrams([codes], 5), k, definition, min_count)
+    assert found["ngrams"] == 3_001 - k
+    if min_count == 10_000:
+        assert (found["ranked"], found["negative"], found["best"]) == (0, None, None)
+        return
+    table = score_ngrams(count_ngrams([codes], 5), k, definition, min_count)
+    ranked = table.drop_nulls("rank")
+    assert found["distinct"] == (table["count"] > 0).sum()
+    assert (found["ranked"], found["best"]) == (ranked.height, ranked["ngram"][0])
+    assert found["negative"] == pytest.approx((ranked["npmi"] < 0).mean())
+
+
+def test_equal_scores_are_described_by_count_and_alphabet() -> None:
+    counts = count_ngrams([np.array([3, 3, 3, 3, 4, 0, 0, 0, 0], dtype=np.uint8)], 2)
+    assert describe_order(counts, 2, "levine", 1)["best"] == score_ngrams(counts, 2, "levine", 1)["ngram"][0] == "AA"

@@ -5,7 +5,7 @@ import pytest
 from objective_samples import corruption, kmer_tokens, ranks
 
 from glmbench.pretraining.objectives.contiguous import ContiguousMasking
-from glmbench.pretraining.objectives.curricula import MoreHardEachStep, SwitchOnPlateau
+from glmbench.pretraining.objectives.curricula import CMGems, CMStep
 from glmbench.pretraining.objectives.genemask import GeneMask
 from glmbench.pretraining.objectives.global_pmi import GlobalPMI
 from glmbench.pretraining.objectives.objective import Situation
@@ -26,7 +26,7 @@ EASY, HARD = GeneMask(corruption(), 6, ranks(), 0.0176), GlobalPMI(corruption(),
     ],
 )
 def test_cm_gems_switches_once_the_perplexity_stands_still(perplexities: tuple[float, ...], switched: bool) -> None:
-    curriculum = SwitchOnPlateau(EASY, HARD)
+    curriculum = CMGems(EASY, HARD)
     situation = Situation(perplexities=perplexities)
     assert curriculum.switched(situation) is switched
     got = curriculum.mask(TOKENS, np.random.default_rng(0), situation)
@@ -35,7 +35,7 @@ def test_cm_gems_switches_once_the_perplexity_stands_still(perplexities: tuple[f
 
 
 def test_cm_step_goes_from_easy_to_hard_in_steps_of_one_per_cent() -> None:
-    curriculum = MoreHardEachStep(ContiguousMasking(corruption(), 6, 0.025), HARD)
+    curriculum = CMStep(ContiguousMasking(corruption(), 6, 0.025), HARD)
     chances = [curriculum.chance(Situation(step, 1000)) for step in (0, 9, 10, 505, 999, 1000, 2000)]
     assert chances == [0, 0, 0.01, 0.5, 0.99, 1, 1]
     assert curriculum.chance(Situation(7, 10)) == 0.7  # a short training too
@@ -47,7 +47,7 @@ def test_cm_step_goes_from_easy_to_hard_in_steps_of_one_per_cent() -> None:
 
 
 def test_cm_step_mixes_in_the_middle() -> None:
-    curriculum = MoreHardEachStep(ContiguousMasking(corruption(), 6, 0.025), HARD)
+    curriculum = CMStep(ContiguousMasking(corruption(), 6, 0.025), HARD)
     hard = 0
     for seed in range(300):
         rng = np.random.default_rng(seed)
@@ -58,5 +58,5 @@ def test_cm_step_mixes_in_the_middle() -> None:
 
 
 def test_settings_hold_both_parts() -> None:
-    settings = SwitchOnPlateau(EASY, HARD, threshold=2).settings()
+    settings = CMGems(EASY, HARD, threshold=2).settings()
     assert (settings["threshold"], settings["easy"]["name"], settings["hard"]["name"]) == (2, "genemask", "global-pmi")

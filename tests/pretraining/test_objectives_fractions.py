@@ -9,7 +9,7 @@ from objective_samples import FIRST, SPECIAL, corruption, kmer_tokens, ragged, r
 from glmbench.errors import UsageError
 from glmbench.pretraining.objectives.calibration import Counted, calibrated
 from glmbench.pretraining.objectives.contiguous import ContiguousMasking
-from glmbench.pretraining.objectives.curricula import MoreHardEachStep
+from glmbench.pretraining.objectives.curricula import CMStep
 from glmbench.pretraining.objectives.fractions import Realised, realised
 from glmbench.pretraining.objectives.genemask import GeneMask, RandomSpans
 from glmbench.pretraining.objectives.global_pmi import GlobalPMI
@@ -82,8 +82,8 @@ def test_genemask_needs_a_probability_of_0188_for_fifteen_per_cent() -> None:
 
 
 def test_both_parts_of_a_curriculum_are_calibrated() -> None:
-    found = calibrated(MoreHardEachStep(objectives()[1], objectives()[4]), kmer_tokens(400, 510), 0.1)
-    assert isinstance(found, MoreHardEachStep)
+    found = calibrated(CMStep(objectives()[1], objectives()[4]), kmer_tokens(400, 510), 0.1)
+    assert isinstance(found, CMStep)
     assert found.easy.settings()["probability"] < 0.025
     assert found.hard.settings()["probability"] < 0.0136
 

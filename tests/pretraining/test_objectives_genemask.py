@@ -171,3 +171,18 @@ def test_the_ranks_name_the_objective() -> None:
     names = [GeneMask(corruption(), 6, Ranks(name, ranks().values), 0.1).name for name in ("npmi", "inverse")]
     assert names == ["genemask", "genemask-inverse"]
     assert ranks(seed=1).settings() != ranks(seed=2).settings()
+
+
+def test_the_best_of_long_rows_equal_a_stable_sort() -> None:
+    """Rows with more centres than are inserted one by one, and one with fewer; every third id may not be chosen."""
+    from glmbench.pretraining.objectives.span_kernels import best_of_rows
+
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 60, 1_200, dtype=np.int32)
+    eligible, ranks = np.arange(60) % 3 > 0, rng.integers(0, 9, 60, dtype=np.int32)
+    offsets, bounds = np.array([0, 500, 600, 1_200]), np.array([0, 200, 210, 400])
+    chosen = best_of_rows(ids, offsets, eligible, ranks, bounds)
+    for row in range(3):
+        own = [i for i in range(offsets[row], offsets[row + 1]) if eligible[ids[i]]]
+        best = sorted(own, key=lambda i: ranks[ids[i]])[: bounds[row + 1] - bounds[row]]
+        assert chosen[bounds[row] : bounds[row + 1]].tolist() == best

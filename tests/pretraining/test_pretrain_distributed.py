@@ -31,7 +31,7 @@ def test_two_processes_by_the_command_line(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "glmbench",
          "pretrain", genome, "--out", together, "--recipe", tmp_path / "recipe.toml", "--hold-out", "b", "--json"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (printed,) = done.stdout.splitlines()  # of the first process alone

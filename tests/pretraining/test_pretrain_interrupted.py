@@ -39,7 +39,7 @@ def expected(genome: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_a_process(genome: Path, out: Path, what: str) -> subprocess.CompletedProcess[str]:
     program = Path(__file__).with_name("interrupted.py")
     call = [sys.executable, str(program), str(genome), str(out), what, str(torch.get_num_threads())]
-    return subprocess.run(call, cwd=program.parent, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(call, cwd=program.parent, capture_output=True, text=True, timeout=600, check=False)
 
 
 def stops(monkeypatch: pytest.MonkeyPatch, genome: Path, out: Path, chosen: Recipe) -> None:

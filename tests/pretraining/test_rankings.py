@@ -97,6 +97,8 @@ def test_controls_rank_the_same_ngrams_otherwise(ranking):
         ("ACN,7,1", "'ACN'"),
         ("ACG,7,1\nACG,7,2", "ACG twice"),
         ("ACG,7,1\nACT,7,3", "without a gap"),
+        ("A,7,1\nC,7,2", "ranks single bases"),
+        ("ACG,7,\nACT,7,", "has no ranks"),
         ("ACG,many,1", "wrong type"),
     ],
 )

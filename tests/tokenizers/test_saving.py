@@ -197,3 +197,15 @@ def test_a_sequence_too_long_for_its_spans_is_refused(kind, made):
     codes = np.broadcast_to(np.uint8(0), (2**31,))
     with pytest.raises(DataError, match="a sequence of 2,147,483,648 bases"):
         made[kind].encode(EncodedBatch(codes, np.array([0, 2**31])))
+
+
+@pytest.mark.parametrize("kind", ["character", "kmer-6"])
+def test_a_folder_that_cannot_be_filled_is_not_there(kind, made, tmp_path, monkeypatch):
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("glmbench.tokenizers.saving.write_text", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        made[kind].save(tmp_path / "new")
+    assert caught.value.filename == str(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    fasta: Annotated[list[Path] | None, typer.Argument(help="FASTA or GenBank files, or folders of them; plain, bgzip or gzip")] = None,
+    fasta: Annotated[
+        list[Path] | None, typer.Argument(help="FASTA or GenBank files, also .gz, or folders of them")
+    ] = None,
     k: Annotated[int, typer.Option("--k", min=2, max=12, help="Length of the n-grams that are ranked.")] = 6,
     longest: Annotated[int, typer.Option(min=2, max=12, help="Longest n-gram that is counted and summarised.")] = 10,
     definition: Annotated[
@@ -54,6 +56,8 @@ def command(
     from glmbench.cli.printing import print_json
     from glmbench.errors import UsageError
     from glmbench.pretraining.rankings import require_table_suffix, write_table
+    from glmbench.report.render import FIGURE_SUFFIXES
+    from glmbench.storage.atomic import require_writable
 
     if not fasta and ranking is None:
         raise UsageError("no sequence: give one or more FASTA files, or --ranking with a table made before")
@@ -66,8 +70,6 @@ def command(
         raise UsageError(f"--chromosomes {chromosomes!r} holds an empty name; give names between commas: chr1,chr2")
     if names is not None and not fasta:
         raise UsageError("--chromosomes chooses contigs of FASTA files, and none is given")
-    if fasta and ranking is not None and motifs is None:
-        raise UsageError("with --ranking, FASTA files only tell which k-mers are repeats for --motifs; give that too")
     if k > longest:
         raise UsageError(f"--k {k} is longer than the longest n-gram counted, --longest {longest}; raise --longest")
     if motifs is None and (motifs_out or figure):

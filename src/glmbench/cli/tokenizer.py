@@ -21,7 +21,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_REFERENCE = "character, kmer:6 (overlapping), blocks:6 (non-overlapping k-mers), or the folder or tokenizer.json of a saved one"
+_REFERENCE = (
+    "character, kmer:6 (overlapping), blocks:6 (non-overlapping k-mers), or the folder or tokenizer.json of a saved one"
+)
 
 
 @app.command()
@@ -58,7 +60,9 @@ def train(
 @app.command()
 def compare(
     references: Annotated[list[str], typer.Argument(metavar="REF...", help=_REFERENCE)],
-    on: Annotated[list[Path], typer.Option("--on", help="A FASTA or GenBank file, or a folder of them: one group. Repeatable.")],
+    on: Annotated[
+        list[Path], typer.Option("--on", help="A FASTA or GenBank file, or a folder of them: one group. Repeatable.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder for tokenizers.csv and the figure (SVG, PDF, PNG, HTML).")
     ] = None,

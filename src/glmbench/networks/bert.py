@@ -24,7 +24,7 @@ class BertForMaskedLM(TransformersBert):
     attention_backend: Choice = "auto"
     """See `networks.attention`; no part of the configuration, which is plain BERT's."""
 
-    def packed_states(self, ids: Tensor, packing: Packing) -> Tensor:
+    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
         """See `networks.packing.PackedLanguageModel`.
 
         Raises:
@@ -44,7 +44,10 @@ class BertForMaskedLM(TransformersBert):
                 project(x).view(len(x), self.config.num_attention_heads, -1)
                 for project in (projections.query, projections.key, projections.value)
             )
-            x = layer.attention.output(attend(q, k, v).flatten(1), x)
+            mixed = attend(q, k, v).flatten(1)
+            if asked is not None and layer is layers[-1]:
+                mixed, x = mixed[asked], x[asked]
+            x = layer.attention.output(mixed, x)
             x = layer.output(layer.intermediate(x), x)
         states: Tensor = x
         return states

@@ -77,9 +77,10 @@ class AttentionBlock(nn.Module):
         self.self = SelfAttention(config)
         self.output = AttentionOutput(config)
 
-    def forward(self, x: Tensor, attend: Attention) -> Tensor:
-        """(tokens, dim) to (tokens, dim)."""
-        out: Tensor = self.output(self.self(x, attend), x)
+    def forward(self, x: Tensor, attend: Attention, asked: Tensor | None = None) -> Tensor:
+        """(tokens, dim) to (tokens, dim), or to (n, dim) for the tokens asked about."""
+        mixed = self.self(x, attend)
+        out: Tensor = self.output(*((mixed, x) if asked is None else (mixed[asked], x[asked])))
         return out
 
 
@@ -108,9 +109,9 @@ class Layer(nn.Module):
         self.attention = AttentionBlock(config)
         self.mlp = GatedFeedForward(config)
 
-    def forward(self, x: Tensor, attend: Attention) -> Tensor:
-        """(tokens, dim) to (tokens, dim)."""
-        out: Tensor = self.mlp(self.attention(x, attend))
+    def forward(self, x: Tensor, attend: Attention, asked: Tensor | None = None) -> Tensor:
+        """(tokens, dim) to (tokens, dim), or to (n, dim) for the tokens asked about."""
+        out: Tensor = self.mlp(self.attention(x, attend, asked))
         return out
 
 
@@ -160,19 +161,28 @@ class DNABERT2Model(DNABERT2PreTrainedModel):
         """Replace the token embeddings."""
         self.embeddings.word_embeddings = cast(nn.Embedding, value)
 
-    def packed_states(self, ids: Tensor, packing: Packing) -> Tensor:
+    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
         """See `networks.packing.PackedLanguageModel`."""
-        return self.layer_states(ids, packing)[-1]
+        return self.layer_states(ids, packing, asked=asked)[-1]
 
     def layer_states(
-        self, ids: Tensor, packing: Packing, segments: Tensor | None = None, *, every: bool = False
+        self,
+        ids: Tensor,
+        packing: Packing,
+        segments: Tensor | None = None,
+        *,
+        every: bool = False,
+        asked: Tensor | None = None,
     ) -> list[Tensor]:
-        """States (tokens, dim) of packed ids: of the last layer, or with `every` of the embeddings and each layer."""
+        """States (tokens, dim) of packed ids: of the last layer, or with `every` of the embeddings and each layer.
+
+        With `asked` those of the last layer are of these tokens only, (n, dim).
+        """
         x = self.embeddings(ids, segments)
         attend = self._attention(x, packing)
         states = [x]
         for layer in self.encoder.layer:
-            x = layer(x, attend)
+            x = layer(x, attend, asked if layer is self.encoder.layer[-1] else None)
             states = [*states, x] if every else [x]
         return states
 
@@ -265,9 +275,9 @@ class DNABERT2ForMaskedLM(DNABERT2PreTrainedModel):
         """Replace the decoder."""
         self.cls.predictions.decoder = value
 
-    def packed_states(self, ids: Tensor, packing: Packing) -> Tensor:
+    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
         """See `networks.packing.PackedLanguageModel`."""
-        return self.bert.packed_states(ids, packing)
+        return self.bert.packed_states(ids, packing, asked)
 
     def head(self, states: Tensor) -> Tensor:
         """See `networks.packing.PackedLanguageModel`."""

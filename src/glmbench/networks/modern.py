@@ -59,12 +59,13 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
         self.out = ToResidual(config.hidden_size, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, attend: Attention, angles: Angles | None) -> Tensor:
-        """(tokens, dim) to (tokens, dim)."""
+    def forward(self, x: Tensor, attend: Attention, angles: Angles | None, asked: Tensor | None = None) -> Tensor:
+        """(tokens, dim) to (tokens, dim), or to (n, dim) for the tokens asked about."""
         qkv = self.qkv(x).view(len(x), 3, self.heads, -1)
         v = qkv[:, 2]
         q, k = (qkv[:, :2] if angles is None else rotate(qkv[:, :2], *angles)).unbind(1)
-        out: Tensor = self.out(attend(q, k, v, self.window).flatten(1))
+        mixed = attend(q, k, v, self.window).flatten(1)
+        out: Tensor = self.out(mixed if asked is None else mixed[asked])
         return out
 
 
@@ -95,9 +96,10 @@ class Layer(nn.Module):
         self.feed_forward_norm = _norm(config)
         self.feed_forward = GatedFeedForward(config)
 
-    def forward(self, x: Tensor, attend: Attention, angles: Angles | None) -> Tensor:
-        """(tokens, dim) to (tokens, dim)."""
-        x = x + self.attention(self.attention_norm(x), attend, angles)
+    def forward(self, x: Tensor, attend: Attention, angles: Angles | None, asked: Tensor | None = None) -> Tensor:
+        """(tokens, dim) to (tokens, dim), or to (n, dim) for the tokens asked about."""
+        mixed = self.attention(self.attention_norm(x), attend, angles, asked)
+        x = mixed + (x if asked is None else x[asked])
         out: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
         return out
 
@@ -136,20 +138,23 @@ class ModernModel(ModernPreTrainedModel):
         """Replace the token embeddings."""
         self.embeddings.tokens = cast(nn.Embedding, value)
 
-    def packed_states(self, ids: Tensor, packing: Packing) -> Tensor:
+    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
         """See `networks.packing.PackedLanguageModel`."""
-        return self.layer_states(ids, packing)[-1]
+        return self.layer_states(ids, packing, asked=asked)[-1]
 
-    def layer_states(self, ids: Tensor, packing: Packing, *, every: bool = False) -> list[Tensor]:
+    def layer_states(
+        self, ids: Tensor, packing: Packing, *, every: bool = False, asked: Tensor | None = None
+    ) -> list[Tensor]:
         """States (tokens, dim) of packed ids: of the last layer, or with `every` of the embeddings and each layer.
 
-        Those of the last layer are normed, the others are the residual stream.
+        Those of the last layer are normed, the others are the residual stream. With `asked` those of the last layer are
+        of these tokens only, (n, dim).
         """
         x = self.embeddings(ids)
         attend, angles = self._attention(x, packing), self._angles(packing)
         states = [x]
         for layer in self.layers:
-            x = layer(x, attend, angles)
+            x = layer(x, attend, angles, asked if layer is self.layers[-1] else None)
             states = [*states, x] if every else [x]
         states[-1] = self.final_norm(x)
         return states
@@ -225,9 +230,9 @@ class ModernForMaskedLM(ModernPreTrainedModel):
         """Replace the decoder."""
         self.lm_head.decoder = value
 
-    def packed_states(self, ids: Tensor, packing: Packing) -> Tensor:
+    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
         """See `networks.packing.PackedLanguageModel`."""
-        states: Tensor = self.model.packed_states(ids, packing)
+        states: Tensor = self.model.packed_states(ids, packing, asked)
         return states
 
     def head(self, states: Tensor) -> Tensor:

@@ -59,8 +59,12 @@ class PackedLanguageModel(Protocol):
     same states: packed and padded are two views of one function.
     """
 
-    def packed_states(self, ids: Tensor, packing: Packing) -> Tensor:
-        """Last hidden states, float (tokens, dim), of ids, int64 (tokens,); no sequence sees another."""
+    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
+        """Last hidden states, float (tokens, dim), of ids, int64 (tokens,); no sequence sees another.
+
+        With `asked`, int64 (n,), those of the tokens at these places only, (n, dim): what the last layer does after
+        attention is not computed for the others.
+        """
 
     def head(self, states: Tensor) -> Tensor:
         """Logits over the vocabulary, float (n, vocabulary), of any states (n, dim)."""

@@ -112,12 +112,15 @@ def flops_per_token(sizes: EncoderSizes, length: int, *, predicted: float = 1.0)
     Args:
         sizes: of the encoder.
         length: tokens of a sequence.
-        predicted: share of the tokens that the head is computed for.
+        predicted: share of the tokens that are asked about: only for these the head is computed, and what the last
+            layer does after attention.
     """
     d = sizes.dim
     seen = sum(_keys_seen(sizes, layer, length) for layer in range(sizes.layers))
     head = 2 * d * d + 2 * d * sizes.vocabulary
-    return 2.0 * sizes.layers * _matrix_weights(sizes) + 4.0 * d * seen + predicted * head
+    after_attention = _matrix_weights(sizes) - 3 * d * d
+    spared = 2.0 * (1 - predicted) * after_attention  # by the last layer
+    return 2.0 * sizes.layers * _matrix_weights(sizes) - spared + 4.0 * d * seen + predicted * head
 
 
 def training_flops_per_token(sizes: EncoderSizes, length: int, *, predicted: float = 1.0) -> float:

@@ -89,8 +89,10 @@ class MaskedTokens:
     def _logits(self, ids: NDArray[np.int64], lengths: Integers, masked: Integers) -> Tensor:
         device = _device(self.network)
         packing = Packing.from_offsets(np.concatenate(([0], np.cumsum(lengths)))).to(device)
-        states = self.network.packed_states(torch.from_numpy(ids).to(device), packing)
-        return self.network.head(states[torch.from_numpy(masked).to(device)]).float().cpu()
+        states = self.network.packed_states(
+            torch.from_numpy(ids).to(device), packing, torch.from_numpy(masked).to(device)
+        )
+        return self.network.head(states).float().cpu()
 
 
 def covering_tokens(tokens: Tokens, hidden: HiddenBases) -> tuple[Integers, Integers]:

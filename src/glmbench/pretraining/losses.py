@@ -26,7 +26,7 @@ class MaskedModel(nn.Module):
 
     def forward(self, ids: Tensor, packing: Packing, positions: Tensor) -> Tensor:
         """Logits, float (masked, vocabulary)."""
-        return self.network.head(self.network.packed_states(ids, packing)[positions])
+        return self.network.head(self.network.packed_states(ids, packing, positions))
 
 
 def token_loss(module: nn.Module, batch: Batch) -> Tensor:

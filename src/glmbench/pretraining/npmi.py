@@ -96,9 +96,9 @@ def describe_order(
     """What there is of the n-grams of one order, without a table of them.
 
     Returns:
-        `n`, `ngrams` (how many), `distinct`, `ranked` (how many reach the minimum count), `negative` (their share with a
-        negative NPMI) and `best`, the n-gram of rank 1. The last three are None for single bases, the last two where
-        none is ranked.
+        `n`, `ngrams` (how many), `distinct`, `ranked` (how many reach the minimum count), `negative` (their share
+        with a negative NPMI) and `best`, the n-gram of rank 1. The last three are None for single bases, the last
+        two where none is ranked.
     """
     frequency = counts.of(n)
     row = {"n": n, "ngrams": counts.total(n), "distinct": int((frequency > 0).sum())}

@@ -9,7 +9,7 @@ import numpy as np
 
 from glmbench.errors import UsageError
 from glmbench.pretraining.objectives.contiguous import ContiguousMasking
-from glmbench.pretraining.objectives.curricula import MoreHardEachStep, SwitchOnPlateau
+from glmbench.pretraining.objectives.curricula import CMGems, CMStep
 from glmbench.pretraining.objectives.fractions import realised
 from glmbench.pretraining.objectives.genemask import GeneMask, RandomSpans
 from glmbench.pretraining.objectives.global_pmi import GlobalPMI
@@ -43,7 +43,7 @@ def calibrated(
     Raises:
         UsageError: no probability comes within 0.001 of the target.
     """
-    if isinstance(objective, SwitchOnPlateau | MoreHardEachStep):
+    if isinstance(objective, CMGems | CMStep):
         easy, hard = (calibrated(part, tokens, target, of=of, seed=seed) for part in (objective.easy, objective.hard))
         return replace(objective, easy=easy, hard=hard)
     if not isinstance(objective, WithProbability):

@@ -9,10 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from glmbench.errors import Unsupported, UsageError
-from glmbench.pretraining.objectives.base_targets import MiddleBase, NextBase
 from glmbench.pretraining.objectives.contiguous import ContiguousMasking, contiguous_probability
 from glmbench.pretraining.objectives.corruption import Corruption
-from glmbench.pretraining.objectives.curricula import MoreHardEachStep, SwitchOnPlateau
+from glmbench.pretraining.objectives.curricula import CMGems, CMStep
 from glmbench.pretraining.objectives.genemask import GeneMask, RandomSpans, genemask_probability
 from glmbench.pretraining.objectives.global_pmi import GlobalPMI, global_probability
 from glmbench.pretraining.objectives.objective import MaskingObjective
@@ -23,7 +22,7 @@ from glmbench.pretraining.objectives.uniform import UniformMasking
 from glmbench.pretraining.rankings import frequency_ranking, inverse_ranking, permuted_ranking, ranks_for_tokens
 from glmbench.tokenizers.tokenizer import Tokenizer
 
-Objective: TypeAlias = MaskingObjective | SpanCorruption | NextBase | MiddleBase
+Objective: TypeAlias = MaskingObjective | SpanCorruption
 
 RELEASED = {f"genemask-{protocol}": protocol for protocol in PROTOCOLS}
 CONTROLS = {f"genemask-{kind}": kind for kind in ("permuted", "inverse", "frequency")}
@@ -64,7 +63,7 @@ def make_objective(
     """An objective with its published settings.
 
     Args:
-        name: one of `NAMES`.
+        name: one of `NAMES` but `next-base` and `middle-base`, which hide nothing.
         tokenizer: of the tokens it will get.
         ranks: (vocabulary,), 1 for the best, for the names in `RANKED`; `ranks_for` makes those that the name says.
         rate: the probability that a token is hidden (uniform) or is a centre (the k-mer objectives), or the fraction of
@@ -72,7 +71,8 @@ def make_objective(
             which a wanted fraction is really hidden.
 
     Raises:
-        UsageError: an unknown name; ranks that are missing or of another vocabulary; a rate that is no probability, or
+        UsageError: an unknown name, or one that hides nothing;
+            ranks that are missing or of another vocabulary; a rate that is no probability, or
             given to an objective that has none.
         Unsupported: the objective cannot work with this tokenizer.
     """
@@ -81,9 +81,7 @@ def make_objective(
     if name not in OTHER:
         raise UsageError(f"There is no objective {name!r}. Choose one of: {', '.join(NAMES)}.")
     if name in ("next-base", "middle-base"):
-        if rate is not None:
-            raise UsageError(f"{name} hides nothing at random, so it takes no rate; got {rate}.")
-        return NextBase() if name == "next-base" else MiddleBase()
+        raise UsageError(f"{name} hides and draws nothing: `batches.BaseWindows` says which base is asked about.")
     return _span_corruption(name, tokenizer, rate)
 
 
@@ -124,8 +122,8 @@ def _curriculum(name: str, corruption: Corruption, k: int, table: Ranks, rate: f
         )
     hard = GlobalPMI(corruption, k, table, global_probability(k))
     if name == "cm-gems":
-        return SwitchOnPlateau(GeneMask(corruption, k, table, genemask_probability(k)), hard)
-    return MoreHardEachStep(ContiguousMasking(corruption, k, contiguous_probability(k)), hard)
+        return CMGems(GeneMask(corruption, k, table, genemask_probability(k)), hard)
+    return CMStep(ContiguousMasking(corruption, k, contiguous_probability(k)), hard)
 
 
 def _span_corruption(name: str, tokenizer: Tokenizer, rate: float | None) -> SpanCorruption:

@@ -13,7 +13,7 @@ from glmbench.tokenizers.tokenizer import Tokens
 
 
 @dataclass(frozen=True)
-class SwitchOnPlateau:
+class CMGems:
     """CM-GEMS (Roy et al., 2024, ECAI): GeneMask until the perplexity stops moving, Global-PMI from then on.
 
     The rule is explicit here: the switch comes with the first evaluation whose perplexity differs from the one before
@@ -50,7 +50,7 @@ class SwitchOnPlateau:
 
 
 @dataclass(frozen=True)
-class MoreHardEachStep:
+class CMStep:
     """CM-STEP (Roy et al., 2024, ECAI): a batch is masked by one objective or the other, the hard one ever more often.
 
     Its probability is the finished fraction of the training in whole per cents, from 0 to 1. Every step counts, however
@@ -81,3 +81,7 @@ class MoreHardEachStep:
     def settings(self) -> dict[str, Any]:
         """See `MaskingObjective.settings`."""
         return {"name": self.name, "easy": self.easy.settings(), "hard": self.hard.settings()}
+
+
+SwitchOnPlateau = CMGems
+"""Its former name."""

@@ -17,6 +17,9 @@ Ids = NDArray[np.int32]
 Indices = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
+_MANY = 64
+"""Centres of a row above which the row is sorted: inserting them one by one is quadratic in their number."""
+
 
 @njit(cache=True, nogil=True)
 def draw_centres(
@@ -114,6 +117,11 @@ def best_of_rows(ids: Ids, offsets: Indices, eligible: Flags, ranks: Ids, bounds
     chosen = np.empty(bounds[-1], np.int64)
     for row in range(offsets.size - 1):
         begin, wanted = bounds[row], bounds[row + 1] - bounds[row]
+        if wanted > _MANY:  # inserting is quadratic in their number, sorting is not
+            own = np.array([i for i in range(offsets[row], offsets[row + 1]) if eligible[ids[i]]])
+            order = np.argsort(np.array([ranks[ids[i]] for i in own]), kind="mergesort")
+            chosen[begin : begin + wanted] = own[order[:wanted]]
+            continue
         held = 0
         for i in range(offsets[row], offsets[row + 1]):
             if wanted == 0 or not eligible[ids[i]]:
