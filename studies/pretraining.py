@@ -31,6 +31,8 @@ SEEDS = (1, 2, 3)
 STEPS, CROP, BATCH, DEPTH, RATE = 400, 256, 8, 2, 2e-3
 SNAPSHOTS = 5
 """Models that are kept along the way, where the score against steps is wanted."""
+LATEST = 240
+"""Step of the last snapshot that is scored; the finished models are."""
 TOKENS, NUCLEOTIDES = 0.15, 0.05
 """Shares that are hidden, of tokens or of nucleotides: the two budgets."""
 MASKINGS = (
@@ -154,15 +156,23 @@ def score(data: Path, out: Path, jobs: int) -> None:
     """Few-shot scores of every model, its snapshots, one random twin a tokenizer, and k-mers."""
     write_tables(data, out)
     models = [f"hf:{path.parent}" for path in sorted((out / "models").glob("*/pretraining.json"))]
-    models += [f"hf:{path.parent}" for path in sorted((out / "models").glob("*/snapshots/*/config.json"))]
+    early = [
+        path for path in sorted((out / "models").glob("*/snapshots/*/config.json")) if step_of(path.parent) <= LATEST
+    ]
+    models += [f"hf:{path.parent}" for path in early]
     models += [f"random:{out}/models/b-bases-{t.replace(':', '-')}-s1" for t in TOKENIZERS]
     tasks = [str(out / "tables" / name) if name.endswith(".csv") else name for name in FEW_SHOT]
     run_all(list(score_commands([*models, "kmer:5"], tasks, data, out)), jobs)
 
 
+def step_of(snapshot: Path) -> int:
+    """Of a folder called `step-00000080`."""
+    return int(snapshot.name.rpartition("-")[2])
+
+
 def score_commands(models: list[str], tasks: list[str], data: Path, out: Path) -> Iterator[list[str]]:
     """One command for every few models: any number of processes may share a store."""
-    shared = ["--budget", "100", "--seeds", "3", "--limit", "1000", "--no-controls", "--store", str(out / "store")]
+    shared = ["--budget", "100", "--seeds", "3", "--limit", "500", "--no-controls", "--store", str(out / "store")]
     for start in range(0, len(models), 4):
         chosen = [text for model in models[start : start + 4] for text in ("--model", model)]
         named = [text for task in tasks for text in ("--task", task)]
@@ -223,7 +233,7 @@ def few_shot_scores(out: Path) -> Scores:
     for result in Store(out / "store").results():
         scheme, _, locator = result.job.model.partition(":")
         path = Path(locator)
-        step = int(path.name.rpartition("-")[2]) if path.parent.name == "snapshots" else 0
+        step = step_of(path) if path.parent.name == "snapshots" else 0
         model = result.job.model if scheme != "hf" else (path.parents[1] if step else path).name
         task = next((t for t in FEW_SHOT if t.removesuffix(".csv") in result.job.task), result.job.task)
         main = "spearman" if task.endswith(".csv") else "accuracy"

@@ -136,7 +136,7 @@ def bad(folder: Path, name: str) -> Path:
         ("protein", "looks like protein|is this protein"),
         ("twice", "twice|more than once|duplicate"),
         ("truncated", "truncated"),
-        ("absent", "there is no file"),
+        ("absent", "there is no file or folder"),
         ("short", "no crop of 50 bases|holds out no"),
         ("prose", "FASTA|header"),
     ],

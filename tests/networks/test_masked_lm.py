@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig
 
 from glmbench.errors import DataError, Unsupported, UsageError
-from glmbench.networks.masked_lm import load_masked_lm, masked_lm_config, new_masked_lm, set_backend
+from glmbench.networks.masked_lm import any_backend, load_masked_lm, masked_lm_config, new_masked_lm, set_backend
 from glmbench.networks.packing import Packing
 from glmbench.networks.sizes import Kind, encoder_sizes
 
@@ -55,6 +56,20 @@ def test_the_backend_can_be_chosen(kind: Kind) -> None:
     with pytest.raises(Unsupported, match="attention_backend flash: needs a CUDA device"):
         network.packed_states(ids, packing)
     set_backend(network, "auto").packed_states(ids, packing)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_chosen_backend_is_left_aside_for_a_while(kind: Kind, tmp_path: Path) -> None:
+    network = new_masked_lm(tiny(kind), seed=0, attention_backend="varlen").eval()
+    ids, packing = torch.arange(5, 17), Packing.from_offsets(np.array([0, 4, 12]))
+    with any_backend(network):
+        network.packed_states(ids, packing)
+        network.save_pretrained(tmp_path)
+    with pytest.raises(Unsupported, match="attention_backend varlen: needs a CUDA device"):
+        network.packed_states(ids, packing)
+    assert AutoConfig.from_pretrained(tmp_path).to_dict().get("attention_backend", "auto") == "auto"
+    with any_backend(torch.nn.Linear(1, 1)):
+        pass
 
 
 def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:

@@ -204,9 +204,9 @@ def test_a_damaged_corpus(yeast, tmp_path):
 
 
 def test_missing_files_and_empty_folders(tmp_path):
-    with pytest.raises(DataError, match="there is no file"):
+    with pytest.raises(UsageError, match="there is no file"):
         build_corpus([tmp_path / "none.fa"], tmp_path / "corpus")
-    with pytest.raises(DataError, match="holds no FASTA or GenBank file"):
+    with pytest.raises(UsageError, match="holds no FASTA or GenBank file"):
         build_corpus([tmp_path], tmp_path / "corpus")
 
 

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from small_training import CASES, HELD_OUT, recipe, write_genome
 
 from glmbench.errors import UsageError
 from glmbench.pretraining.corpus import Corpus
 from glmbench.pretraining.npmi import score_ngrams
-from glmbench.pretraining.preparation import Prepared, make_tokenizer, open_sources, prepare
+from glmbench.pretraining.optimisation import make_plan
+from glmbench.pretraining.preparation import Prepared, make_tokenizer, open_sources, prepare, sample_bases
 from glmbench.pretraining.recipe import Recipe, changed
+from glmbench.pretraining.report import _notes
 from glmbench.sequences.ngrams import count_ngrams
 
 
@@ -25,8 +30,7 @@ def prepared(chosen: Recipe, corpus: Corpus) -> Prepared:
 @pytest.mark.parametrize("of", ["tokens", "nucleotides"])
 def test_a_share_to_hide_is_what_is_hidden(of: str, corpus: Corpus) -> None:
     part = {"objective.hide": 0.1, "objective.of": of, "data.batch": 64}
-    hidden = prepared(changed(CASES["genemask"], part), corpus).learner.hidden
-    assert hidden is not None
+    hidden = prepared(changed(CASES["genemask"], part), corpus).learner.hidden["genemask"]
     assert getattr(hidden, of) == pytest.approx(0.1, abs=0.005)
     other = {"tokens": "nucleotides", "nucleotides": "tokens"}[of]
     assert getattr(hidden, other) != pytest.approx(0.1, abs=0.01)
@@ -36,6 +40,64 @@ def test_a_rate_and_a_share_are_one_too_many(corpus: Corpus) -> None:
     both = changed(recipe(), {"objective.hide": 0.1, "objective.rate": 0.1})
     with pytest.raises(UsageError, match=r"a rate \(0.1\) and a share to hide \(0.1\); give one of them"):
         prepared(both, corpus)
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "message"),
+    [
+        ("uniform", {"objective.ranks": "table.csv"}, "objective uniform has no ranks; leave them out"),
+        (
+            "uniform",
+            {"objective.of": "nucleotides"},
+            r"belongs to a share to hide, and there is none; give one \(--hide",
+        ),
+        (
+            "spans",
+            {"objective.hide": 0.2, "objective.of": "nucleotides"},
+            "hides a share of tokens, not of nucleotides",
+        ),
+        ("lstm-end", {"objective.rate": 0.2}, "next-base hides nothing: leave rate and share to hide out"),
+        ("lstm-end", {"objective.hide": 0.2}, "next-base hides nothing: leave rate and share to hide out"),
+        ("bpe-modern", {"training.compile": True}, "bpe-64 makes of crops rows of many lengths"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(case: str, changes: dict[str, Any], message: str, corpus: Corpus) -> None:
+    with pytest.raises(UsageError, match=message):
+        prepared(changed(CASES[case], changes), corpus)
+
+
+def test_rows_of_one_length_may_be_compiled(corpus: Corpus) -> None:
+    prepared(changed(CASES["uniform"], {"training.compile": True}), corpus)
+    with pytest.raises(UsageError, match="1 stretches shorter than a crop make rows of many lengths"):
+        prepared(changed(CASES["uniform"], {"training.compile": True, "data.crop": 20_001}), corpus)
+
+
+def test_only_curricula_may_become_harder(corpus: Corpus) -> None:
+    for name in ("uniform", "cm-step", "cm-gems"):
+        made = prepared(CASES[name], corpus)
+        plan = make_plan(made.recipe.training, torch.device("cpu"), may_rise=made.learner.becomes_harder)
+        assert (plan.guard is None) == name.startswith("cm")
+
+
+def test_a_rotary_network_states_what_it_was_trained_on(corpus: Corpus) -> None:
+    made = prepared(CASES["bpe-modern"], corpus)
+    assert made.network.config.max_position_embeddings == made.longest_crop < made.longest_window
+    assert any("Rotary positions often do worse there" in note for note in _notes(made))
+    wide = prepared(changed(CASES["bpe-modern"], {"network.sizes.max_position_embeddings": 900}), corpus)
+    assert wide.network.config.max_position_embeddings == 900
+    alibi = prepared(changed(CASES["bpe-modern"], {"network.sizes.positions": "alibi"}), corpus)
+    assert alibi.network.config.max_position_embeddings is None
+    assert any("ALiBi only weakens" in note for note in _notes(alibi))
+    assert not _notes(prepared(recipe(crop=490), corpus))
+
+
+def test_a_sample_of_a_corpus_is_whole_pieces_within_the_bound(corpus: Corpus) -> None:
+    whole = sample_bases(corpus, 20_000)
+    assert len(whole) == 20_001
+    part = sample_bases(corpus, 12_000)
+    assert len(part) == 10_001
+    np.testing.assert_array_equal(part, [*whole[:10_000], 4])
+    assert len(sample_bases(corpus, 50)) == 10_001  # at least one piece
 
 
 def test_ranks_are_counted_on_what_may_be_trained_on_or_read_from_a_table(corpus: Corpus, tmp_path: Path) -> None:

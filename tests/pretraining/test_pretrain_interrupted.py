@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,6 +82,36 @@ def test_a_disk_that_fills(genome: Path, expected: Path, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["model.training"]
     assert workspace.last_step(tmp_path / "model.training") == 5
     goes_on_as_expected(genome, tmp_path / "model", expected)
+
+
+def test_going_on_keeps_no_snapshot_of_an_evaluation_that_was_before(
+    genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "model"
+    stops(monkeypatch, genome, out, interruptible())  # evaluated after step 3, the checkpoint is of step 5
+    pretrain([genome], out, interruptible(), held_out=HELD_OUT, snapshots=True)
+    assert sorted(path.name for path in (out / "snapshots").iterdir()) == ["step-00000006", "step-00000008"]
+
+
+def test_a_snapshot_without_room_is_left_out_with_a_warning(
+    genome: Path, expected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save, calls = module.save_model, []
+
+    def once_full(*args: Any) -> None:
+        calls.append(args)
+        if len(calls) == 1:
+            raise OSError("No space left on device")
+        save(*args)
+
+    monkeypatch.setattr(module, "save_model", once_full)
+    pretrain([genome], tmp_path / "model", interruptible(), held_out=HELD_OUT, snapshots=True)
+    said = "the snapshot of step 3 is left out, and the training goes on: No space left on device"
+    assert said in capsys.readouterr().err
+    names = sorted(path.name for path in (tmp_path / "model" / "snapshots").iterdir())
+    assert names == ["step-00000006", "step-00000008"]
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path / "model", expected)]
+    assert weights[0] == weights[1]
 
 
 def test_another_recipe_is_told_from_the_interrupted_one(

@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from small_training import BERT, HELD_OUT, T5, write_genome
 
 from glmbench.errors import UsageError
 from glmbench.pretraining.corpus import Corpus
+from glmbench.pretraining.optimisation import make_plan
 from glmbench.pretraining.preparation import make_tokenizer, open_sources, prepare
 from glmbench.pretraining.recipe import Recipe, changed, load, names, parsed, sized
 
@@ -30,6 +32,7 @@ def test_values_of_a_file_are_read_and_the_rest_has_defaults(tmp_path: Path) -> 
         ({"trainning": {}}, "recipe x: trainning: Extra inputs are not permitted"),
         ({"training": {"lr": 0}}, "training.lr: Input should be greater than 0"),
         ({"training": {"lr": -1}, "data": {"crop": 2}}, "data.crop: .*; training.lr: "),
+        ({"training": {"seed": -1}}, "training.seed: Input should be greater than or equal to 0"),
         ({"objective": {"hide": 1.5}}, "objective.hide: Input should be less than 1"),
         ({"network": {"depth": "many"}}, "network.depth: Input should be a valid integer"),
     ],
@@ -48,6 +51,21 @@ def test_changes_replace_values_at_dotted_keys() -> None:
         changed(recipe, {"trainning.lr": 1})
     with pytest.raises(UsageError, match=r"training.rate: Extra inputs"):
         changed(recipe, {"training.rate": 1})
+
+
+def test_another_objective_does_not_inherit_rate_and_ranks() -> None:
+    recipe = changed(Recipe(), {"objective.name": "genemask", "objective.rate": 0.02, "objective.ranks": "table.csv"})
+    assert changed(recipe, {"objective.name": "genemask"}) == recipe
+    other = changed(recipe, {"objective.name": "contiguous"}).objective
+    assert (other.rate, other.ranks) == (None, None)
+    hide = changed(recipe, {"objective.hide": 0.15}).objective
+    assert (hide.rate, hide.hide) == (None, 0.15)
+
+
+def test_a_norm_of_zero_clips_nothing() -> None:
+    part = changed(load("genomenet-cnn"), {"training.evaluate_every": 1}).training
+    assert make_plan(part, torch.device("cpu")).clip_norm is None
+    assert make_plan(load("genemask").training, torch.device("cpu")).clip_norm == 1.0
 
 
 def test_another_network_does_not_inherit_sizes() -> None:

@@ -16,8 +16,9 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     """The table of `--plan`."""
     hidden = plan["hidden"]
     objective = str(plan["objective"]["name"])
-    if hidden:
-        objective += f", hides {hidden['tokens']:.1%} of tokens, {hidden['nucleotides']:.1%} of nucleotides"
+    for name, shares in hidden.items():
+        hides = f"{name} hides" if len(hidden) > 1 else "hides"
+        objective += f", {hides} {shares['tokens']:.1%} of tokens, {shares['nucleotides']:.1%} of nucleotides"
     rows = [
         ("corpus", f"{large(plan['training_bases'])} bases to train on, {large(plan['held_out_bases'])} held out"),
         ("species", named(plan["species"])),

@@ -172,8 +172,9 @@ def _small_products_are_slow(x: Tensor) -> bool:
     At 97 tokens and 64 features forward and backward pass took 4.3 ms so, 3.1 ms in bfloat16, and 0.7 ms in plain
     float32. The precision `medium` says that this happens; see `training.precision.resolve`.
     """
-    compiling, precision = torch.compiler.is_compiling(), torch.get_float32_matmul_precision()
-    return x.device.type == "cpu" and precision == "medium" and not compiling
+    if torch.compiler.is_compiling() or x.device.type != "cpu":  # first: the precision cannot be asked while compiling
+        return False
+    return torch.get_float32_matmul_precision() == "medium"
 
 
 class _PlainFloat32(torch.autograd.Function):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +103,21 @@ def set_backend(network: MaskedLM, choice: Choice) -> MaskedLM:
     else:
         network.config.attention_backend = choice
     return network
+
+
+@contextmanager
+def any_backend(network: object) -> Iterator[None]:
+    """Inside, a network takes the attention that works where it is; after it, the one that was chosen again.
+
+    For what is not a training step: kernels chosen for bfloat16 on a GPU cannot measure in float32, nor be asked for in
+    a `config.json` that is opened on another machine. Networks that have no such choice are left alone.
+    """
+    if not isinstance(network, MaskedLM):
+        yield
+        return
+    chosen = network.attention_backend if isinstance(network, BertForMaskedLM) else network.config.attention_backend
+    set_backend(network, "auto")
+    try:
+        yield
+    finally:
+        set_backend(network, chosen)

@@ -65,16 +65,21 @@ class MaskedCrops:
         """See `Batches.content_hash`."""
         return sha256_json([self.crops.content_hash(), self.objective.settings(), self.seed, self.steps])
 
-    def hidden(self) -> Realised:
-        """Shares of tokens and nucleotides that the first batches hide, about a hundred thousand tokens of them."""
-        batches = (self._masked(*divmod(number, len(self))) for number in count())
+    def hidden(self, objective: MaskingObjective | None = None) -> Realised:
+        """Shares of tokens and nucleotides hidden in the first batches, about a hundred thousand tokens of them.
+
+        Args:
+            objective: by another than its own, for the parts of a curriculum.
+        """
+        batches = (self._masked(*divmod(number, len(self)), objective) for number in count())
         return _mean_hidden((tokens, masked.positions) for tokens, masked, _ in batches)
 
-    def _masked(self, epoch: int, index: int) -> tuple[Tokens, Masked, int]:
+    def _masked(self, epoch: int, index: int, objective: MaskingObjective | None = None) -> tuple[Tokens, Masked, int]:
         crops = self.crops.batch(epoch, index)
         step = (epoch * len(self) + index) // self.per_step
         rng = np.random.default_rng([self.seed, epoch, index, 1])
-        masked = self.objective.mask(crops.tokens, rng, Situation(step, self.steps, self._perplexities))
+        situation = Situation(step, self.steps, self._perplexities)
+        masked = (objective or self.objective).mask(crops.tokens, rng, situation)
         return crops.tokens, masked, crops.bases
 
 

@@ -8,7 +8,6 @@ tokenised when they are drawn, so one corpus serves every tokenizer.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import polars as pl
 
 from glmbench.errors import DataError
 from glmbench.genomes.codes import Genome, build_genome, open_genome, read_alphabet_counts
-from glmbench.genomes.genbank import write_genbank_as_fasta
+from glmbench.genomes.sequence_files import as_fasta, sequence_files, without_endings
 from glmbench.pretraining.held_out import STRETCH_SCHEMA, HeldOut, Shard, choose_held_out, subtract
 from glmbench.sequences.alphabet import DEFAULT_POLICY, AlphabetCounts, AlphabetPolicy
 from glmbench.sequences.typing import Codes
@@ -26,8 +25,6 @@ from glmbench.storage.atomic import atomic_folder
 from glmbench.storage.hashing import sha256_file, sha256_json
 
 FORMAT = 1
-_FASTA, _GENBANK = (".fa", ".fasta", ".fna"), (".gb", ".gbk", ".gbff")
-_PACKED = (".gz", ".bgz")
 _SUSPICIOUS_IUPAC = 0.1
 """Share of ambiguity codes other than N above which letters are taken for amino acids: eight of them are both."""
 
@@ -47,7 +44,7 @@ class Source:
     @property
     def name(self) -> str:
         """The species."""
-        return self.species or _without_endings(self.path.name)
+        return self.species or without_endings(self.path.name)
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,8 @@ def build_corpus(
     Raises:
         DataError: a file is malformed, has no known base, looks like protein, or holds the same sequences as another;
             everything would be held out; or `folder` was built from something else.
-        UsageError: a name to hold out fits nothing.
+        UsageError: there is no such file, or a folder holds none; a file is given twice; a name to hold out fits
+            nothing.
     """
     files = _files(sources)
     request = describe_request(sources, held_out=held_out, policy=policy)
@@ -160,41 +158,14 @@ def open_corpus(folder: Path) -> Corpus:
     return Corpus(folder, manifest, shards, training, held_out)
 
 
-def _without_endings(name: str) -> str:
-    path = Path(name)
-    if path.suffix in _PACKED:
-        path = path.with_suffix("")
-    return path.stem if path.suffix in (*_FASTA, *_GENBANK) else path.name
-
-
-def _is_genbank(path: Path) -> bool:
-    return path.name.removesuffix(path.suffix if path.suffix in _PACKED else "").endswith(_GENBANK)
-
-
 def _files(sources: Sequence[Path | Source]) -> list[Source]:
-    return sorted(_expanded(sources), key=lambda source: (source.name, source.path.name))
-
-
-def _expanded(sources: Sequence[Path | Source]) -> list[Source]:
-    files: list[Source] = []
-    endings = tuple(ending + packed for ending in (*_FASTA, *_GENBANK) for packed in ("", *_PACKED))
-    for given in sources:
-        source = given if isinstance(given, Source) else Source(given)
-        if not source.path.is_dir():
-            files.append(source)
-            continue
-        found = sorted(path for path in source.path.iterdir() if path.name.endswith(endings))
-        if not found:
-            raise DataError(f"{source.path} holds no FASTA or GenBank file ({', '.join((*_FASTA, *_GENBANK))}, or .gz)")
-        files += [Source(path, source.species) for path in found]
-    if not files:
-        raise DataError("a corpus needs at least one FASTA file or folder")
-    return files
+    given = [source if isinstance(source, Source) else Source(source) for source in sources]
+    sequence_files(source.path for source in given)  # refuses what is named twice, by whatever paths
+    files = [Source(path, source.species) for source in given for path in sequence_files([source.path])]
+    return sorted(files, key=lambda source: (source.name, source.path.name))
 
 
 def _describe_input(source: Source) -> dict[str, Any]:
-    if not source.path.is_file():
-        raise DataError(f"there is no file {source.path}")
     size, sha256 = source.path.stat().st_size, sha256_file(source.path)
     return {"name": source.path.name, "species": source.name, "bytes": size, "sha256": sha256}
 
@@ -244,13 +215,8 @@ def _fill(
 
 
 def _build_shard(source: Source, folder: Path, policy: AlphabetPolicy) -> tuple[Genome, AlphabetCounts, str]:
-    if _is_genbank(source.path):
-        with tempfile.TemporaryDirectory() as scratch:
-            fasta = Path(scratch) / f"{source.path.name}.fa"
-            write_genbank_as_fasta(source.path, fasta)
-            genome = build_genome(fasta, folder, policy)
-    else:
-        genome = build_genome(source.path, folder, policy)
+    with as_fasta(source.path) as fasta:
+        genome = build_genome(fasta, folder, policy)
     counts = read_alphabet_counts(folder)
     if counts.iupac > _SUSPICIOUS_IUPAC * (counts.bases + counts.iupac):
         raise DataError(

@@ -38,10 +38,11 @@ POSITIONS = "bits_per_base.parquet"
 
 
 def save_model(folder: Path, network: PreTrainedModel, tokenizer: Tokenizer, card: Mapping[str, Any]) -> None:
-    """Network, tokenizer and card: what `hf:FOLDER` needs. The folder must be there."""
+    """Network, tokenizer and card: what `hf:FOLDER` needs, on any machine. The folder must be there."""
+    from glmbench.networks.masked_lm import any_backend
     from glmbench.networks.quiet import quiet
 
-    with quiet():
+    with quiet(), any_backend(network):
         network.save_pretrained(folder)
     tokenizer.save(folder)
     (folder / "glmbench.json").write_text(json.dumps(card, indent=1), encoding="utf-8")
@@ -122,8 +123,7 @@ def readme(name: str, report: Mapping[str, Any]) -> str:
         f"- **Network**: {report['network']['name']}, {report['network']['parameters']:,} weights.",
         f"- **Tokenizer**: {report['tokenizer']['name']}, {report['tokenizer']['vocabulary']:,} tokens, "
         f"{report['tokenizer']['bases_per_token']:.2f} bases a token on the corpus.",
-        f"- **Objective**: `{report['objective']['name']}`; hidden: {_percent(report, 'tokens')} of tokens, "
-        f"{_percent(report, 'nucleotides')} of nucleotides.",
+        f"- **Objective**: `{report['objective']['name']}`{_hidden(report)}.",
         f"- **Data**: {corpus['training_bases']:,} bases of {', '.join(corpus['species'])}; letters: "
         f"{corpus['policy']}; "
         f"held out: {corpus['held_out']}.",
@@ -177,6 +177,11 @@ def _cost(report: Mapping[str, Any]) -> str:
     return "; ".join(words)
 
 
-def _percent(report: Mapping[str, Any], what: str) -> str:
-    share = report["hidden"].get(what)
-    return "unknown share" if share is None else f"{100 * share:.1f} %"
+def _hidden(report: Mapping[str, Any]) -> str:
+    """What is hidden, by each objective where there are several."""
+    several = len(report["hidden"]) > 1
+    return "".join(
+        f"; {name + ' hides' if several else 'hidden:'} {shares['tokens']:.1%} of tokens, "
+        f"{shares['nucleotides']:.1%} of nucleotides"
+        for name, shares in report["hidden"].items()
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,15 +15,15 @@ from glmbench.networks.packing import PackedLanguageModel
 from glmbench.pretraining.batches import BaseWindows, CorruptedCrops, MaskedCrops
 from glmbench.pretraining.bits_per_base import BasePredictor
 from glmbench.pretraining.corpus import Corpus
-from glmbench.pretraining.crops import BaseCrops, Crops
+from glmbench.pretraining.crops import SHORTEST, BaseCrops, Crops
 from glmbench.pretraining.losses import MaskedModel, SpanModel, base_loss, token_loss
 from glmbench.pretraining.objectives.calibration import calibrated
 from glmbench.pretraining.objectives.choices import MASKING, NAMES, RANKED, make_masking, make_objective, ranks_for
-from glmbench.pretraining.objectives.curricula import SwitchOnPlateau
+from glmbench.pretraining.objectives.curricula import CMGems, CMStep
 from glmbench.pretraining.objectives.fractions import Realised
 from glmbench.pretraining.objectives.objective import MaskingObjective
 from glmbench.pretraining.objectives.span_corruption import SpanCorruption
-from glmbench.pretraining.recipe import Recipe
+from glmbench.pretraining.recipe import ObjectivePart, Recipe
 from glmbench.tokenizers.tokenizer import Tokenizer, Tokens
 from glmbench.training.distributed import processes
 
@@ -54,14 +54,19 @@ class Learner:
     loss: Loss
     objective: dict[str, Any]
     """Settings, with the rate that was calibrated."""
-    hidden: Realised | None
-    """Shares that the objective hides; None where it hides nothing."""
+    hidden: Mapping[str, Realised]
+    """Shares that each objective in turn hides, by its name: one, or the easy and the hard one of a curriculum."""
     predictor: Callable[[PreTrainedModel], BasePredictor] | None
     """The network as a predictor of hidden bases; None: the frozen evaluation cannot ask it."""
     observe: Callable[[Sequence[float]], None] | None = None
     """Wants to know the perplexities so far; see `perplexity`."""
     perplexity: Callable[[nn.Module], float] | None = None
     """Of held-out tokens under one fixed mask, for curricula that switch by it."""
+
+    @property
+    def becomes_harder(self) -> bool:
+        """Whether the objective does not stay the same: the loss then may rise."""
+        return len(self.hidden) > 1
 
 
 def make_learner(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, network: PreTrainedModel) -> Learner:
@@ -74,15 +79,19 @@ def make_learner(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, network: 
 
     name = recipe.objective.name
     _require_fit(name, recipe.network.name, network)
+    _require_heeded(recipe.objective)
     if isinstance(network, GenomeNetForBasePrediction):
         return _base_learner(recipe, corpus, network)
     crops = Crops(_base_crops(recipe, corpus), tokenizer, max_tokens=recipe.data.max_tokens)
+    if recipe.training.compile:
+        _require_one_length(recipe, corpus, tokenizer)
     if name in MASKING:
         return _masked_learner(recipe, corpus, tokenizer, network, crops)
     objective = make_objective(name, tokenizer, rate=recipe.objective.hide or recipe.objective.rate)
     assert isinstance(objective, SpanCorruption)  # the only other kind that fits such a network
     spans = CorruptedCrops(crops, objective, seed=recipe.training.seed)
-    return Learner(network, SpanModel(network), spans, token_loss, objective.settings(), spans.hidden(), None)
+    hidden = {objective.name: spans.hidden()}
+    return Learner(network, SpanModel(network), spans, token_loss, objective.settings(), hidden, None)
 
 
 def _require_fit(objective: str, name: str, network: PreTrainedModel) -> None:
@@ -103,10 +112,41 @@ def _require_fit(objective: str, name: str, network: PreTrainedModel) -> None:
         )
 
 
+def _require_heeded(part: ObjectivePart) -> None:
+    """Raise where the objective would ignore something that it was given."""
+    if part.rate is not None and part.hide is not None:
+        raise UsageError(f"the objective has a rate ({part.rate}) and a share to hide ({part.hide}); give one of them")
+    if part.ranks is not None and part.name not in RANKED:
+        raise UsageError(f"objective {part.name} has no ranks; leave them out, or choose one of {', '.join(RANKED)}")
+    if part.name in _BASES and (part.rate is not None or part.hide is not None):
+        raise UsageError(f"objective {part.name} hides nothing: leave rate and share to hide out")
+    if part.of == "nucleotides" and part.name in _SPANS:
+        raise UsageError(
+            f"objective {part.name} hides a share of tokens, not of nucleotides; leave out what is counted"
+        )
+    if part.of == "nucleotides" and part.hide is None:
+        raise UsageError(
+            "what is counted (nucleotides) belongs to a share to hide, and there is none; give one (--hide)"
+        )
+
+
 def sample_tokens(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, crops: int = _SAMPLE) -> Tokens:
     """Tokens of so many crops as the training will see them, with [CLS] and [SEP]."""
     drawn = BaseCrops(corpus, crop=recipe.data.crop, batch=crops, seed=0, both_strands=recipe.data.both_strands)
     return Crops(drawn, tokenizer, max_tokens=recipe.data.max_tokens).batch(0, 0).tokens
+
+
+def _require_one_length(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer) -> None:
+    """Raise where rows are of many lengths: a compiled step would be compiled anew for nearly every batch."""
+    stretches = corpus.training["end"] - corpus.training["start"]
+    short = int(((stretches >= SHORTEST) & (stretches < recipe.data.crop)).sum())
+    lengths = sample_tokens(recipe, corpus, tokenizer).lengths
+    if short or lengths.min() < lengths.max():
+        why = f"{short} stretches shorter than a crop make" if short else f"{tokenizer.name} makes of crops"
+        raise UsageError(
+            f"{why} rows of many lengths, and a compiled step is compiled anew for each: leave out training.compile, "
+            "or train on rows of one length (character or k-mer tokens and crops that fit into every stretch)"
+        )
 
 
 def _micro_batch(recipe: Recipe) -> int:
@@ -138,17 +178,18 @@ def _masked_learner(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer, networ
     steps = recipe.training.steps or 1
     per_step = recipe.training.accumulate * processes()
     batches = MaskedCrops(crops, objective, seed=recipe.training.seed, steps=steps, per_step=per_step)
-    switches = isinstance(objective, SwitchOnPlateau)
+    parts = (objective.easy, objective.hard) if isinstance(objective, CMGems | CMStep) else (objective,)
+    switches = isinstance(objective, CMGems)
     return Learner(
         network,
         MaskedModel(network),
         batches,
         token_loss,
         objective.settings(),
-        batches.hidden(),
+        {part.name: batches.hidden(part) for part in parts},
         lambda trained: MaskedTokens(cast(PackedLanguageModel, trained), tokenizer),
         batches.observe if switches else None,
-        _perplexity(recipe, corpus, tokenizer, objective.easy) if isinstance(objective, SwitchOnPlateau) else None,
+        _perplexity(recipe, corpus, tokenizer, objective.easy) if isinstance(objective, CMGems) else None,
     )
 
 
@@ -160,8 +201,6 @@ def _masking(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer) -> MaskingObj
     objective = make_masking(part.name, tokenizer, ranks=ranks, rate=part.rate)
     if part.hide is None:
         return objective
-    if part.rate is not None:
-        raise UsageError(f"the objective has a rate ({part.rate}) and a share to hide ({part.hide}); give one of them")
     sample = sample_tokens(recipe, corpus, tokenizer, max(_SAMPLE, _CALIBRATED_ON // recipe.data.crop))
     return calibrated(objective, sample, part.hide, of=part.of)
 
@@ -223,7 +262,7 @@ def _base_learner(recipe: Recipe, corpus: Corpus, network: Any) -> Learner:
         batches,
         base_loss,
         {"name": recipe.objective.name, "context": config.context},
-        None,
+        {},
         lambda trained: Flanks(cast("ReadsWindows", trained), ids, left, right),
     )
 
@@ -237,6 +276,7 @@ def _lanes(recipe: Recipe, corpus: Corpus, network: Any) -> tuple[nn.Module, Bat
         raise UsageError(
             "a stateful network carries its state from step to step: train it in one process, unaccumulated"
         )
+    # a copy in memory, a byte a base of the training stretches: lanes read from anywhere at every step
     stretches = genome_from_codes({str(i): codes for i, codes in enumerate(corpus.codes(corpus.training))})
     lanes = Lanes(
         stretches,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -11,7 +11,7 @@ from glmbench.networks.packing import PackedLanguageModel, Packing
 from glmbench.training.batches import Batch
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, T5ForConditionalGeneration
 
 NO_LABEL = -100
 """What transformers takes for padding among labels."""
@@ -36,7 +36,11 @@ def token_loss(module: nn.Module, batch: Batch) -> Tensor:
 
 
 class SpanModel(nn.Module):
-    """A T5 that writes what its encoder's sentinels stand for; the head is applied to real decoder tokens only."""
+    """A T5 that writes what its encoder's sentinels stand for; the head is applied to real decoder tokens only.
+
+    As in T5 1.1 the head reads unscaled states, tied to the embeddings or not, which a test holds to transformers' own
+    loss. A configuration that scales them (`scale_decoder_outputs`, T5 1.0) is obeyed.
+    """
 
     def __init__(self, network: PreTrainedModel) -> None:
         super().__init__()
@@ -44,8 +48,19 @@ class SpanModel(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
         """Logits, float (decoder tokens, vocabulary), of rows (batch, longest) with -100 as the labels' padding."""
-        logits: Tensor = self.network(input_ids=ids, attention_mask=mask, labels=labels).logits
-        return logits[labels != NO_LABEL]
+        t5 = cast("T5ForConditionalGeneration", self.network)
+        read = t5.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        states: Tensor = t5.decoder(
+            input_ids=t5.prepare_decoder_input_ids_from_labels(labels),
+            encoder_hidden_states=read,
+            encoder_attention_mask=mask,
+            use_cache=False,
+        ).last_hidden_state
+        asked = states[labels != NO_LABEL]
+        if t5.config.scale_decoder_outputs:
+            asked = asked * t5.config.d_model**-0.5
+        logits: Tensor = t5.lm_head(asked)
+        return logits
 
 
 def base_loss(module: nn.Module, batch: Batch) -> Tensor:

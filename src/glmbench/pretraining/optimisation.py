@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from glmbench.training.plan import Plan
 
 
-def make_plan(part: TrainingPart, device: torch.device) -> Plan:
-    """The plan of a recipe whose steps are known, for a device."""
+def make_plan(part: TrainingPart, device: torch.device, *, may_rise: bool = False) -> Plan:
+    """The plan of a recipe whose steps are known, for a device.
+
+    Args:
+        part: of the recipe.
+        device: where it is trained.
+        may_rise: the loss may go up without anything being wrong, as in curricula that become harder.
+    """
     from glmbench.training.guard import Guard
     from glmbench.training.plan import Plan
     from glmbench.training.precision import fast_bf16
@@ -26,11 +32,11 @@ def make_plan(part: TrainingPart, device: torch.device) -> Plan:
         steps=part.steps,
         schedule=Schedule(part.schedule, warmup=round(part.warmup * part.steps)),
         precision=part.precision if part.precision != "auto" else "bf16" if fast_bf16(device) else "fp32",
-        clip_norm=part.clip_norm,
+        clip_norm=part.clip_norm or None,
         evaluate_every=part.evaluate_every,
         accumulate=part.accumulate,
         keep="last",
-        guard=Guard(),
+        guard=None if may_rise else Guard(),
         compile=part.compile,
     )
 

@@ -36,8 +36,7 @@ def plan(
     tokenizer = make_tokenizer(recipe, corpus, None)
     prepared = prepare(recipe, corpus, tokenizer)
     complete, learner, steps = prepared.recipe, prepared.learner, prepared.steps
-    tokens_per_step = prepared.tokens_per_crop * complete.data.batch
-    bases = complete.data.crop * complete.data.batch * steps
+    tokens, bases = prepared.first_step()
     flops = prepared.flops_per_step
     return {
         "training_bases": corpus.training_bases,
@@ -48,13 +47,13 @@ def plan(
         "network": complete.network.name,
         "parameters": prepared.parameters,
         "objective": learner.objective,
-        "hidden": asdict(learner.hidden) if learner.hidden else {},
+        "hidden": {name: asdict(shares) for name, shares in learner.hidden.items()},
         "steps": steps,
         "lr": complete.training.lr,
-        "tokens_per_step": round(tokens_per_step),
-        "tokens": round(tokens_per_step * steps),
-        "bases": bases,
-        "epochs": round(bases / corpus.training_bases, 2),
+        "tokens_per_step": tokens,
+        "tokens": tokens * steps,
+        "bases": bases * steps,
+        "epochs": round(bases * steps / corpus.training_bases, 2),
         "flops_per_step": flops,
         "flops": None if flops is None else flops * steps,
         "seconds": _seconds(prepared),

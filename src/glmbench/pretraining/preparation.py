@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 TRAINED_ON = 200_000_000
 """Bases of a corpus that a tokenizer is trained on at most."""
 _PIECE = 10_000
+_TOKENIZER_VERSION = 1
+"""Of how tokenizers are trained and saved: another number forgets what the cache keeps."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Prepared:
     """What the frozen evaluation hides; None where it cannot ask the network."""
     tokens_per_crop: float
     """Mean, special tokens included."""
+    longest_crop: int
+    """The most tokens that a crop has among those looked at, special ones included."""
+    longest_window: int
+    """The same of the windows of the frozen evaluation; 0 where it cannot ask the network."""
 
     @property
     def steps(self) -> int:
@@ -58,16 +65,29 @@ class Prepared:
         """Weights, those of the head included."""
         return sum(p.numel() for p in self.network.parameters())
 
+    def first_step(self) -> tuple[int, int]:
+        """Units of work (tokens) and bases of the first optimiser step, as the cost record counts them."""
+        from glmbench.training.distributed import processes
+
+        parts = self.recipe.training.accumulate * processes()
+        batches = list(islice(self.learner.batches.epoch(0), parts))
+        share = parts / len(batches)  # a small corpus may have fewer in an epoch
+        return round(share * sum(b.size for b in batches)), round(share * sum(b.bases for b in batches))
+
     @property
     def flops_per_step(self) -> float | None:
-        """Operations of an optimiser step, counted from the sizes; None for networks without such a count."""
+        """Operations of an optimiser step, counted from the sizes; None for networks without such a count.
+
+        For curricula with the mean of the shares that their two objectives ask about.
+        """
         from glmbench.networks.sizes import sizes_of, training_flops_per_token
 
         try:
             sizes = sizes_of(self.network.config.to_dict())
         except UsageError:
             return None
-        asked = self.learner.hidden.tokens if self.learner.hidden else 1.0
+        shares = [share.tokens for share in self.learner.hidden.values()]
+        asked = sum(shares) / len(shares) if shares else 1.0
         per_token = training_flops_per_token(sizes, round(self.tokens_per_crop), predicted=asked)
         return per_token * self.tokens_per_crop * self.recipe.data.batch
 
@@ -95,9 +115,10 @@ def prepare(recipe: Recipe, corpus: Corpus, tokenizer: Tokenizer) -> Prepared:
     cast(Any, network).to(preferred_device())
     learner = make_learner(complete, corpus, tokenizer, network)
     hidden = None if learner.predictor is None else hide_bases(corpus)
-    if hidden is not None:
-        _require_room(hidden, tokenizer, network)
-    return Prepared(complete, corpus, tokenizer, network, learner, hidden, tokens_per_crop)
+    window = 0 if hidden is None else _require_room(hidden, tokenizer, network)
+    longest = min(int(tokens.lengths.max()), complete.data.max_tokens or len(tokens.ids))
+    _state_context(network, longest)
+    return Prepared(complete, corpus, tokenizer, network, learner, hidden, tokens_per_crop, longest, window)
 
 
 def open_sources(sources: Sequence[Path | Source], held_out: HeldOut, corpus_folder: Path | None) -> Corpus:
@@ -117,7 +138,8 @@ def make_tokenizer(recipe: Recipe, corpus: Corpus, keep: Path | None) -> Tokeniz
         return load_tokenizer(keep)
     chosen = parse_tokenizer(recipe.tokenizer)
     if isinstance(chosen, ToTrain):
-        cached = cache_folder() / "tokenizers" / sha256_json([corpus.content_hash(), chosen.name, TRAINED_ON])[:16]
+        key = sha256_json([_TOKENIZER_VERSION, corpus.content_hash(), chosen.name, TRAINED_ON])
+        cached = cache_folder() / "tokenizers" / key[:16]
         if not cached.is_dir():
             trained = train_tokenizer(chosen, sample_bases(corpus, TRAINED_ON))
             with atomic_folder(cached) as temporary:
@@ -130,15 +152,28 @@ def make_tokenizer(recipe: Recipe, corpus: Corpus, keep: Path | None) -> Tokeniz
 
 
 def sample_bases(corpus: Corpus, most: int) -> Codes:
-    """Training stretches with an N between them, uint8; of a larger corpus evenly spaced pieces of up to 10 kb."""
+    """Training stretches with an N between them, uint8: all of them, or of a larger corpus a part.
+
+    The part is whole pieces of 10 kb (shorter ones where stretches end), as evenly spaced as it goes, with at most so
+    many bases in all; at least one piece.
+    """
+    stretches = corpus.codes(corpus.training)
+    if corpus.training_bases > most:
+        stretches = _spaced(stretches, most / corpus.training_bases)
     between = np.array([N], dtype=np.uint8)
-    share = min(1.0, most / corpus.training_bases)
-    pieces: list[Codes] = []
-    for codes in corpus.codes(corpus.training):
-        cuts = [codes] if share == 1 else [codes[i : i + int(_PIECE * share)] for i in range(0, len(codes), _PIECE)]
-        for cut in cuts:
-            pieces += [np.asarray(cut), between]
-    return np.concatenate(pieces)
+    return np.concatenate([part for codes in stretches for part in (np.asarray(codes), between)])
+
+
+def _spaced(stretches: Iterator[Codes], share: float) -> Iterator[Codes]:
+    """Pieces of stretches, so that of all bases up to any place no more than this share is taken, but for the first."""
+    seen = taken = 0
+    for codes in stretches:
+        for start in range(0, len(codes), _PIECE):
+            piece = codes[start : start + _PIECE]
+            seen += len(piece)
+            if taken + len(piece) <= share * seen or not taken:
+                taken += len(piece)
+                yield piece
 
 
 def fresh_network(recipe: Recipe, tokenizer: Tokenizer) -> PreTrainedModel:
@@ -179,15 +214,26 @@ def _within_positions(recipe: Recipe, tokenizer: Tokenizer, network: PreTrainedM
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"max_tokens": most})})
 
 
-def _require_room(hidden: HiddenBases, tokenizer: Tokenizer, network: PreTrainedModel) -> None:
-    """Raise where the network cannot read the windows of the frozen evaluation."""
-    positions: int | None = getattr(network.config, "max_position_embeddings", None)
-    if positions is None:
-        return
+def _state_context(network: PreTrainedModel, longest: int) -> None:
+    """Write into a rotary network's configuration how many tokens it was trained on, where nothing else is stated.
+
+    Rotary positions have no end, but those beyond the longest crop were never trained on. The network itself does not
+    look at the number: whoever opens the folder does.
+    """
+    config = network.config
+    rotary = config.model_type == "glmbench-modern" and config.positions == "rope"
+    if rotary and config.max_position_embeddings is None:
+        config.max_position_embeddings = longest
+
+
+def _require_room(hidden: HiddenBases, tokenizer: Tokenizer, network: PreTrainedModel) -> int:
+    """The most tokens of a window of the frozen evaluation; raises where the network cannot read so many."""
     longest = int(tokenizer.encode(hidden.windows).lengths.max()) + 2
-    if longest > positions:
+    positions: int | None = getattr(network.config, "max_position_embeddings", None)
+    if positions is not None and longest > positions:
         raise UsageError(
             f"the frozen evaluation reads windows of up to {int(hidden.windows.lengths.max())} bases, {longest} tokens "
             f"by {tokenizer.name}, and the network has {positions} positions; give it at least {longest}: "
             f"--set network.sizes.max_position_embeddings={longest}"
         )
+    return longest

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from glmbench.errors import DataError
 from glmbench.pretraining import workspace
 from glmbench.pretraining.corpus import Corpus, Source
 from glmbench.pretraining.folder import LOG, save_finished, save_model, written
@@ -18,6 +20,8 @@ from glmbench.pretraining.report import make_report
 from glmbench.tokenizers.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from glmbench.training.loop import TrainingRecord
 
 Made = TypeVar("Made")
@@ -88,18 +92,21 @@ def _first_then_all(make: Callable[[], Made]) -> Made:
 
 
 def _train(prepared: Prepared, out: Path, work: Path, *, snapshots: bool, checkpoint_every: float) -> TrainingRecord:
+    from glmbench.training import distributed
     from glmbench.training.loop import train
 
     learner, part = prepared.learner, prepared.recipe.training
+    evaluate = learner.perplexity or evaluation(prepared)
+    keeper = _Snapshots(prepared, out.name, work) if snapshots and distributed.first() else None
     return train(
         learner.module,
         learner.batches,
         learner.loss,
         make_optimiser(learner.module, part),
-        make_plan(part, prepared.network.device),
+        make_plan(part, prepared.network.device, may_rise=learner.becomes_harder),
         seed=part.seed,
-        evaluate=learner.perplexity or evaluation(prepared),
-        observe=_observer(prepared, out.name, work, snapshots=snapshots),
+        evaluate=evaluate if keeper is None or evaluate is None else keeper.noting(evaluate),
+        observe=_all_told([learner.observe, None if keeper is None else keeper.observe]),
         checkpoint=work / workspace.CHECKPOINT,
         checkpoint_every=checkpoint_every,
         log=work / LOG,
@@ -110,21 +117,52 @@ def _train(prepared: Prepared, out: Path, work: Path, *, snapshots: bool, checkp
     )
 
 
-def _observer(prepared: Prepared, name: str, work: Path, *, snapshots: bool) -> Callable[[Sequence[float]], None]:
-    """Tells the objective of evaluations, and keeps the model that was evaluated where snapshots are wanted."""
-    from glmbench.training import distributed
-
-    training = prepared.recipe.training
+def _all_told(listeners: Sequence[Callable[[Sequence[float]], None] | None]) -> Callable[[Sequence[float]], None]:
+    """Tells all who want to know of the evaluations so far."""
 
     def observe(scores: Sequence[float]) -> None:
-        if prepared.learner.observe is not None:
-            prepared.learner.observe(scores)
-        step = min(len(scores) * (training.evaluate_every or 1), prepared.steps)
-        folder = work / workspace.SNAPSHOTS / f"step-{step:08d}"
-        if not snapshots or folder.exists() or not distributed.first():
-            return
-        with written("a snapshot", folder, work) as temporary:
-            card = {"name": f"{name}, step {step}", "pretraining": {"steps": step, "seed": training.seed}}
-            save_model(temporary, prepared.network, prepared.tokenizer, card)
+        for listener in listeners:
+            if listener is not None:
+                listener(scores)
 
     return observe
+
+
+class _Snapshots:
+    """Keeps the model of every evaluation.
+
+    The scores so far are also told when an interrupted training goes on. The network then has the weights of a
+    checkpoint, which may be of a later step than the last evaluation: only what was evaluated just now is kept.
+    """
+
+    def __init__(self, prepared: Prepared, name: str, work: Path) -> None:
+        self._prepared, self._name, self._work = prepared, name, work
+        self._just_evaluated = False
+
+    def noting(self, evaluate: Callable[[nn.Module], float]) -> Callable[[nn.Module], float]:
+        """The same evaluation, after which a snapshot is due."""
+
+        def evaluated(module: nn.Module) -> float:
+            score = evaluate(module)
+            self._just_evaluated = True
+            return score
+
+        return evaluated
+
+    def observe(self, scores: Sequence[float]) -> None:
+        """Write the network as it is, if it was evaluated just now; a full disk costs the snapshot, with a warning."""
+        due, self._just_evaluated = self._just_evaluated, False
+        training = self._prepared.recipe.training
+        step = min(len(scores) * (training.evaluate_every or 1), self._prepared.steps)
+        folder = self._work / workspace.SNAPSHOTS / f"step-{step:08d}"
+        if not due or folder.exists():
+            return
+        card = {"name": f"{self._name}, step {step}", "pretraining": {"steps": step, "seed": training.seed}}
+        try:
+            with written("a snapshot", folder, self._work) as temporary:
+                save_model(temporary, self._prepared.network, self._prepared.tokenizer, card)
+        except DataError as error:
+            print(
+                f"glmbench: the snapshot of step {step} is left out, and the training goes on: {error.__cause__}",
+                file=sys.stderr,
+            )

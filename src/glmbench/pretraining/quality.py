@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WHILE_TRAINING = FrozenEvaluation(windows=64)
 """Enough to see progress by, at an eighth of the time."""
+_MARKOV_VERSION = 1
+"""Of how Markov models are fitted and measured: another number forgets what the cache keeps."""
 _REACHES: dict[Reach, str] = {"left": "left context", "both": "both sides"}
 
 
@@ -43,6 +45,7 @@ class Quality:
 
 def measure_quality(prepared: Prepared) -> Quality | None:
     """Measure a network that has been trained; None where the frozen evaluation cannot ask it."""
+    from glmbench.networks.masked_lm import any_backend
     from glmbench.training.precision import resolve
 
     predictor, hidden, device = prepared.learner.predictor, prepared.hidden, prepared.network.device
@@ -50,7 +53,11 @@ def measure_quality(prepared: Prepared) -> Quality | None:
         return None
     twin = fresh_network(prepared.recipe, prepared.tokenizer)
     cast(Any, twin).to(device)
-    with progress("measuring bits per base", 3) as bar, resolve("fp32", device).matmuls():
+    with ExitStack() as stack:
+        bar = stack.enter_context(progress("measuring bits per base", 3))
+        stack.enter_context(resolve("fp32", device).matmuls())
+        for network in (prepared.network, twin):
+            stack.enter_context(any_backend(network))
         trained = measure(predictor(prepared.network), hidden)
         bar.advance()
         untrained = measure(predictor(twin), hidden)
@@ -77,7 +84,7 @@ def seconds_until(lines: Iterable[Mapping[str, Any]], below: float) -> float | N
 def _markov(corpus: Corpus, hidden: HiddenBases) -> dict[str, Any]:
     """Order 0 and the best orders, one-sided and two-sided; kept in the cache, since many trainings share a corpus."""
     partly = hide_bases(corpus, WHILE_TRAINING)
-    key = sha256_json([corpus.content_hash(), hidden.content_hash(), partly.content_hash()])
+    key = sha256_json([_MARKOV_VERSION, corpus.content_hash(), hidden.content_hash(), partly.content_hash()])
     kept = cache_folder() / "markov" / f"{key[:16]}.json"
     if kept.is_file():
         return dict(json.loads(kept.read_text(encoding="utf-8")))

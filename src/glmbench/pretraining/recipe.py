@@ -63,7 +63,7 @@ class TrainingPart(_Part):
     steps: int | None = Field(default=None, ge=1)
     """Optimiser steps; None: `tokens_per_parameter` decides."""
     tokens_per_parameter: float = Field(default=20.0, gt=0)
-    """Tokens to see for every weight below the head, where `steps` is left out."""
+    """Tokens to see for every weight, those of the head included, where `steps` is left out."""
     optimiser: Literal["adamw", "adam", "adafactor"] = "adamw"
     lr: float | None = Field(default=None, gt=0)
     """Peak rate; None: 5e-4 at a width of 768, falling with the square root of the width."""
@@ -76,7 +76,8 @@ class TrainingPart(_Part):
     """Whether weight decay is multiplied by the rate (torch) or by its share of the peak (Composer)."""
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = Field(default=1e-6, gt=0)
-    clip_norm: float | None = Field(default=1.0, gt=0)
+    clip_norm: float | None = Field(default=1.0, ge=0)
+    """Largest norm of the whole gradient; 0: any."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 where the device multiplies it in hardware."""
     accumulate: int = Field(default=1, ge=1)
@@ -84,7 +85,7 @@ class TrainingPart(_Part):
     compile: bool = False
     evaluate_every: int | None = Field(default=None, ge=1)
     """Steps between evaluations; None: ten in all."""
-    seed: int = 1
+    seed: int = Field(default=1, ge=0)
 
 
 class Recipe(_Part):
@@ -138,7 +139,8 @@ def parsed(values: Mapping[str, Any], where: str) -> Recipe:
 def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """The recipe with values at dotted keys (`training.lr`) replaced; None leaves a value as it is.
 
-    Another network that has no depth to choose drops the depth, and any other network the sizes, of the one before.
+    Another network that has no depth to choose drops the depth, and any other network the sizes, of the one before;
+    another objective drops its rate and ranks, and a share to hide takes the place of a rate.
 
     Raises:
         UsageError: as `parsed`.
@@ -148,6 +150,10 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     if name not in (None, recipe.network.name):
         values["network"]["sizes"] = {}
         values["network"]["depth"] = recipe.network.depth if name in ENCODERS else None
+    if changes.get("objective.name") not in (None, recipe.objective.name):
+        values["objective"] |= {"rate": None, "ranks": None}
+    if changes.get("objective.hide") is not None:
+        values["objective"]["rate"] = None
     for key, value in changes.items():
         if value is None:
             continue
@@ -167,7 +173,7 @@ def sized(recipe: Recipe, *, width: int, parameters: int, tokens_per_crop: float
     Args:
         recipe: what was asked for.
         width: of the network's states.
-        parameters: weights below the head.
+        parameters: weights of the network, those of the head included.
         tokens_per_crop: mean, special tokens included.
     """
     training = recipe.training

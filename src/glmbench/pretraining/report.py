@@ -15,6 +15,8 @@ from glmbench.pretraining.quality import Quality, seconds_until
 from glmbench.tokenizers.tokenizer import describe_settings
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
     from glmbench.training.loop import TrainingRecord
 
 
@@ -39,7 +41,7 @@ def make_report(prepared: Prepared, record: TrainingRecord, quality: Quality | N
         "network": network,
         "tokenizer": describe_settings(prepared.tokenizer) | {"bases_per_token": bases_per_token},
         "objective": learner.objective,
-        "hidden": asdict(learner.hidden) if learner.hidden else {},
+        "hidden": {name: asdict(shares) for name, shares in learner.hidden.items()},
         "corpus": _corpus_record(prepared.corpus),
         "steps": record.steps,
         "losses": {"first": record.losses[:1], "last": record.losses[-1:]},
@@ -102,7 +104,22 @@ def _corpus_record(corpus: Corpus) -> dict[str, Any]:
 
 def _notes(prepared: Prepared) -> list[str]:
     notes = []
+    if prepared.longest_crop < prepared.longest_window and prepared.learner.hidden:
+        notes.append(
+            f"crops have up to {prepared.longest_crop} tokens, windows of the frozen evaluation up to "
+            f"{prepared.longest_window}: at positions beyond the crop the network is asked what it was never trained "
+            f"on. {_beyond(prepared.network.config)}"
+        )
     if prepared.learner.predictor is None:
         name = prepared.recipe.network.name
         notes.append(f"bits per base are not defined for {name}: its decoder writes tokens, not bases")
     return notes
+
+
+def _beyond(config: PretrainedConfig) -> str:
+    """What a network's positions do beyond the longest crop."""
+    if config.model_type == "bert":
+        return "Their learned vectors are as they were drawn; crop longer for results to rely on"
+    if getattr(config, "positions", "alibi") == "rope":
+        return "Rotary positions often do worse there; max_position_embeddings in config.json states the crop"
+    return "ALiBi only weakens what is farther away and is known to bear it, but longer distances are untrained too"

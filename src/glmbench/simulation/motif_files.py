@@ -21,14 +21,14 @@ _GZIP_MAGIC = b"\x1f\x8b"
 def read_motifs(path: Path) -> list[PositionWeightMatrix]:
     """Read every matrix of a file, plain or gzip; the form is told from its text.
 
-    JASPAR has a line a base, `A [ 4 19 0 ]`; its raw form the same four lines, A, C, G, T, with nothing but numbers; the
+    JASPAR has a line a base, `A [ 4 19 0 ]`; its raw form the same four lines, A, C, G, T, numbers only; the
     four-column form a line a position, under `>name`; MEME says so. Where every motif has four positions, the direction
     in which counts add up to one sum is across the bases.
     Counts are divided by their sum at each position, without pseudocounts. Lines that begin with `#` are skipped.
 
     Raises:
-        DataError: not text of one of these forms, no motif in it, or a position without counts; or four by four numbers of
-            which either direction could be the bases.
+        DataError: not text of one of these forms, no motif in it, or a position without counts; or four by four numbers
+            of which either direction could be the bases.
     """
     from Bio import motifs
 

@@ -71,9 +71,8 @@ def make_objective(
             which a wanted fraction is really hidden.
 
     Raises:
-        UsageError: an unknown name, or one that hides nothing;
-            ranks that are missing or of another vocabulary; a rate that is no probability, or
-            given to an objective that has none.
+        UsageError: an unknown name, or one that hides nothing; ranks that are missing or of another vocabulary; a
+            rate that is no probability, or given to an objective that has none.
         Unsupported: the objective cannot work with this tokenizer.
     """
     if name in MASKING:
