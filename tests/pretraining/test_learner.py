@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 from small_training import CASES, HELD_OUT, recipe, write_genome
+from transformers import AutoConfig
 
 from glmbench.errors import UsageError
 from glmbench.pretraining.corpus import Corpus
+from glmbench.pretraining.folder import save_model
 from glmbench.pretraining.npmi import score_ngrams
 from glmbench.pretraining.optimisation import make_plan
 from glmbench.pretraining.preparation import Prepared, make_tokenizer, open_sources, prepare, sample_bases
+from glmbench.pretraining.quality import measure_quality
 from glmbench.pretraining.recipe import Recipe, changed
 from glmbench.pretraining.report import _notes
 from glmbench.sequences.ngrams import count_ngrams
@@ -89,6 +92,14 @@ def test_a_rotary_network_states_what_it_was_trained_on(corpus: Corpus) -> None:
     assert alibi.network.config.max_position_embeddings is None
     assert any("ALiBi only weakens" in note for note in _notes(alibi))
     assert not _notes(prepared(recipe(crop=490), corpus))
+
+
+def test_a_kernel_for_training_is_neither_measured_with_nor_saved(corpus: Corpus, tmp_path: Path) -> None:
+    made = prepared(changed(CASES["uniform"], {"network.attention": "flash"}), corpus)
+    assert measure_quality(made) is not None  # in float32, on a CPU: flash can do neither
+    save_model(tmp_path, made.network, made.tokenizer, {})
+    assert AutoConfig.from_pretrained(tmp_path).attention_backend == "auto"
+    assert made.network.config.attention_backend == "flash"
 
 
 def test_a_sample_of_a_corpus_is_whole_pieces_within_the_bound(corpus: Corpus) -> None:

@@ -74,8 +74,10 @@ def test_transformers_opens_the_folder(finished: tuple[Recipe, Path, Any]) -> No
 
 
 def test_the_benchmark_embeds_by_it_and_by_its_random_twin(finished: tuple[Recipe, Path, Any]) -> None:
-    _, out, _ = finished
-    trained, twin = (load_model(f"{scheme}:{out}").embed(SEQUENCES) for scheme in ("hf", "random"))
+    chosen, out, _ = finished
+    # BPE makes more tokens of these than of any crop that it was trained on, and a rotary network states that limit
+    longer = "?overflow=window" if chosen.network.name == "modern" else ""
+    trained, twin = (load_model(f"{scheme}:{out}{longer}").embed(SEQUENCES) for scheme in ("hf", "random"))
     assert trained.shape == twin.shape
     assert len(trained) == 2
     assert trained.shape[1] >= 8

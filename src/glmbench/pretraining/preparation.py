@@ -215,15 +215,16 @@ def _within_positions(recipe: Recipe, tokenizer: Tokenizer, network: PreTrainedM
 
 
 def _state_context(network: PreTrainedModel, longest: int) -> None:
-    """Write into a rotary network's configuration how many tokens it was trained on, where nothing else is stated.
+    """Write into a rotary network's configuration how many tokens it should be given, where nothing else is stated.
 
-    Rotary positions have no end, but those beyond the longest crop were never trained on. The network itself does not
-    look at the number: whoever opens the folder does.
+    Rotary positions have no end, but those beyond the longest crop were never trained on: 512 is what every network of
+    the field reads, more wants longer crops. The network itself does not look at the number: whoever opens the folder
+    does.
     """
     config = network.config
     rotary = config.model_type == "glmbench-modern" and config.positions == "rope"
     if rotary and config.max_position_embeddings is None:
-        config.max_position_embeddings = longest
+        config.max_position_embeddings = max(longest, 512)
 
 
 def _require_room(hidden: HiddenBases, tokenizer: Tokenizer, network: PreTrainedModel) -> int:

@@ -39,7 +39,8 @@ def _errors_named(path: Path, temporary: Path) -> Iterator[None]:
         unnamed = type(error) is OSError and error.filename is None
         if not unnamed and error.filename != str(temporary):
             raise
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        # libraries written in other languages raise errors without a number; without one the path would not be kept
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
 
 
 def require_writable(path: Path) -> None:

@@ -81,7 +81,3 @@ class CMStep:
     def settings(self) -> dict[str, Any]:
         """See `MaskingObjective.settings`."""
         return {"name": self.name, "easy": self.easy.settings(), "hard": self.hard.settings()}
-
-
-SwitchOnPlateau = CMGems
-"""Its former name."""
