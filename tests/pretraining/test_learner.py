@@ -82,9 +82,12 @@ def test_only_curricula_may_become_harder(corpus: Corpus) -> None:
         assert (plan.guard is None) == name.startswith("cm")
 
 
-def test_a_rotary_network_states_what_it_was_trained_on(corpus: Corpus) -> None:
+def test_a_rotary_network_states_512_tokens_or_what_it_was_trained_on(corpus: Corpus) -> None:
     made = prepared(CASES["bpe-modern"], corpus)
-    assert made.network.config.max_position_embeddings == made.longest_crop < made.longest_window
+    assert made.longest_crop < made.longest_window < 512
+    assert made.network.config.max_position_embeddings == 512
+    long = prepared(changed(CASES["bpe-modern"], {"tokenizer": "character", "data.crop": 600}), corpus)
+    assert long.network.config.max_position_embeddings == 602
     assert any("Rotary positions often do worse there" in note for note in _notes(made))
     wide = prepared(changed(CASES["bpe-modern"], {"network.sizes.max_position_embeddings": 900}), corpus)
     assert wide.network.config.max_position_embeddings == 900
