@@ -22,7 +22,7 @@ demo: $(STAMP)  ## pre-train a small model on a simulated genome, benchmark it b
 	test -f demo/genome.fa || $(BIN)/glmbench simulate --out demo/genome.fa
 	test -d demo/model || $(BIN)/glmbench pretrain demo/genome.fa --out demo/model --tokenizer character --depth 2 \
 		--crop 256 --batch 8 --steps 400 --lr 2e-3
-	$(BIN)/glmbench run --suite sim --task sim/promoter --task sim/coding --task sim/markov --model hf:demo/model \
+	$(BIN)/glmbench run --suite sim --task sim/promoter --task sim/splice --task sim/markov --model hf:demo/model \
 		--store demo/store
 	$(BIN)/glmbench report --store demo/store --out demo/report
 
