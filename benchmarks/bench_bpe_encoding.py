@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from tokenizers import Encoding, Tokenizer
 
 from bench_bpe_training import PIECE, SHARED_DATA, genome_pieces
 from glmbench.sequences.alphabet import decode, encode_batch
@@ -19,7 +20,6 @@ from glmbench.tokenizers.bpe import BPETokenizer
 from glmbench.tokenizers.bpe_training import train_bpe
 from glmbench.tokenizers.tokenizer import Tokens
 from harness import Measurement, race
-from tokenizers import Encoding, Tokenizer
 
 SIZE, SEQUENCES = 4_096, 2_000
 RELEASED = SHARED_DATA / "tokenizers" / "dnabert2" / "tokenizer.json"

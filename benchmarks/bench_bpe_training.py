@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from glmbench.genomes.fasta import read_contigs
 from glmbench.sequences.alphabet import N, decode, encode_batch
@@ -16,7 +17,6 @@ from glmbench.sequences.typing import Codes
 from glmbench.tokenizers.bpe import DNABERT2_SPECIALS, BPETokenizer
 from glmbench.tokenizers.bpe_training import train_bpe
 from harness import Measurement, race
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 SIZE, PIECES, PIECE, MIN_FREQUENCY, SEED = 4_096, 5_000, 500, 2, 0
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -35,10 +35,9 @@ def random_tokens(seed: int) -> Tokens:
 
 def collator() -> Any:
     """Transformers' own, over a tokenizer of the same vocabulary."""
+    from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
-
-    from tokenizers import Tokenizer
 
     words = [*NAMES, *("".join(kmer) for kmer in product("ACGT", repeat=K))]
     model = WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]")

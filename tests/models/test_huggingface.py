@@ -283,9 +283,8 @@ def test_a_model_retrained_in_place_has_another_fingerprint(checkpoint: Checkpoi
 def test_k_mer_tokenizers_need_their_option(checkpoint: Checkpoints, tmp_path: Path) -> None:
     from itertools import product
 
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map("".join, product("ACGT", repeat=3))]
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))

@@ -28,9 +28,8 @@ print(type(AutoModelForMaskedLM.from_pretrained(folder)).__name__, type(AutoMode
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny checkpoint of each of our architectures, with a tokenizer of single bases."""
-    from transformers import PreTrainedTokenizerFast
-
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
 
     torch.set_num_threads(1)
     top = tmp_path_factory.mktemp("networks")

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as LibraryTokenizer
+from tokenizers import models, pre_tokenizers
 
 from glmbench.errors import DataError
 from glmbench.sequences.alphabet import encode, encode_batch
 from glmbench.tokenizers.bpe import DNABERT2_SPECIALS, BPETokenizer, from_merges
 from glmbench.tokenizers.bpe_training import train_bpe
 from glmbench.tokenizers.tokenizer import SpecialTokens
-from tokenizers import Tokenizer as LibraryTokenizer
-from tokenizers import models, pre_tokenizers
 
 UNKNOWN = "[UNK]"
 

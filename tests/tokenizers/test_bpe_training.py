@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as LibraryTokenizer
+from tokenizers import models, pre_tokenizers, trainers
 
 from glmbench.errors import DataError, UsageError
 from glmbench.sequences.alphabet import decode, encode, encode_batch
 from glmbench.tokenizers import bpe_training, bpe_training_kernels
 from glmbench.tokenizers.bpe import DNABERT2_SPECIALS
 from glmbench.tokenizers.bpe_training import train_bpe
-from tokenizers import Tokenizer as LibraryTokenizer
-from tokenizers import models, pre_tokenizers, trainers
 
 LETTERS = st.sampled_from("AAAAACGTN")
 SEQUENCES = st.lists(

@@ -107,9 +107,10 @@ class BPETokenizer:
         write_files(folder, content, self.vocabulary, self.special)
 
     def _library_json(self) -> str:
-        from glmbench.tokenizers.saving import post_processor, upper_case
         from tokenizers import Tokenizer as LibraryTokenizer
         from tokenizers import models, pre_tokenizers
+
+        from glmbench.tokenizers.saving import post_processor, upper_case
 
         ids = {token: index for index, token in enumerate(self.vocabulary)}
         unknown = self.vocabulary[self.special.unknown]

@@ -131,9 +131,10 @@ class UnigramTokenizer:
         write_files(folder, self._library_json(), self.vocabulary, self.special)
 
     def _library_json(self) -> str:
-        from glmbench.tokenizers.saving import post_processor, upper_case
         from tokenizers import Regex, models, pre_tokenizers
         from tokenizers import Tokenizer as LibraryTokenizer
+
+        from glmbench.tokenizers.saving import post_processor, upper_case
 
         pieces = list(zip(self.vocabulary, self.scores, strict=True))
         library = LibraryTokenizer(models.Unigram(pieces, unk_id=self.special.unknown, byte_fallback=False))
