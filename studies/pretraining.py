@@ -46,7 +46,7 @@ MASKINGS = (
     "genemask-frequency",
 )
 TOKENIZERS = ("character", "kmer:6", "bpe:256", "bpe:4096", "bpe:32768")
-FEW_SHOT = ("gpra.csv", "ecoli.csv", "genemask/prom-core", "genemask/splice-40")
+FEW_SHOT = ("gpra.csv", "ecoli.csv", "genemask/prom-core", "genemask/splice-40", "gue/tf/0")
 """The first two are of species in the corpus, the others out of domain."""
 
 
@@ -236,7 +236,7 @@ def few_shot_scores(out: Path) -> Scores:
         step = step_of(path) if path.parent.name == "snapshots" else 0
         model = result.job.model if scheme != "hf" else (path.parents[1] if step else path).name
         task = next((t for t in FEW_SHOT if t.removesuffix(".csv") in result.job.task), result.job.task)
-        main = "spearman" if task.endswith(".csv") else "accuracy"
+        main = "spearman" if task.endswith(".csv") else "mcc" if task.startswith("gue") else "accuracy"
         found.setdefault((model, task, step), []).append(result.metrics[main])
     return found
 
