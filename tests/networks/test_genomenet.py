@@ -353,4 +353,4 @@ def test_impossible_sizes_are_refused(sizes: dict[str, object]) -> None:
 
 def test_an_unknown_architecture_is_refused() -> None:
     with pytest.raises(UsageError, match="stateful-lstm"):
-        preset("transformer")  # type: ignore[arg-type]
+        preset("transformer")

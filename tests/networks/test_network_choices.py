@@ -13,7 +13,7 @@ T5 = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
 
 
 def weights(name: str, seed: int, **more: object) -> list[torch.Tensor]:
-    return list(make_network(name, CHARACTERS, seed=seed, **more).state_dict().values())  # type: ignore[arg-type]
+    return list(make_network(name, CHARACTERS, seed=seed, **more).state_dict().values())
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -56,7 +56,7 @@ def test_sizes_go_over_presets_and_sentinels_beyond_the_vocabulary() -> None:
 )
 def test_what_is_no_network_is_said(name: str, vocabulary: Vocabulary, more: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        make_network(name, vocabulary, **more)  # type: ignore[arg-type]
+        make_network(name, vocabulary, **more)
 
 
 def test_all_names_are_distinct_and_of_three_families() -> None:

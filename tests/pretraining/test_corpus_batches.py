@@ -108,7 +108,7 @@ def test_a_curriculum_is_told_its_step_and_the_perplexities(corpus: Corpus) -> N
             told.append(situation)
             return mask(tokens, rng, situation)
 
-    source.objective = Listening()  # type: ignore[assignment]
+    source.objective = Listening()
     source.observe([9.0, 8.0])
     list(source.epoch(1, start=3, every=4))
     first = (len(source) + 3) // 2

@@ -49,5 +49,5 @@ def test_base_loss_takes_logits_of_lanes_and_of_windows() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.25, 0.125, 0.125], [0.25, 0.25, 0.25, 0.25]]))
     batch = Batch((torch.zeros(2, 1),), torch.tensor([0, 3]), 2)
     for shape in ((2, 4), (1, 2, 4)):
-        loss = base_loss(lambda _, shape=shape: logits.reshape(shape), batch)  # type: ignore[arg-type,misc]
+        loss = base_loss(lambda _, shape=shape: logits.reshape(shape), batch)
         assert loss.item() == pytest.approx(math.log(2) * 1.5)
