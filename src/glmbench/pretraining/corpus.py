@@ -94,7 +94,7 @@ def build_corpus(
     sources: Sequence[Path | Source],
     folder: Path,
     *,
-    held_out: HeldOut = HeldOut(),  # noqa: B008 (frozen)
+    held_out: HeldOut = HeldOut(),
     policy: AlphabetPolicy = DEFAULT_POLICY,
 ) -> Corpus:
     """Read genomes into a corpus folder and open it; a folder built from the same input is opened as it is.
@@ -129,7 +129,7 @@ def build_corpus(
 def describe_request(
     sources: Sequence[Path | Source],
     *,
-    held_out: HeldOut = HeldOut(),  # noqa: B008 (frozen)
+    held_out: HeldOut = HeldOut(),
     policy: AlphabetPolicy = DEFAULT_POLICY,
 ) -> dict[str, Any]:
     """All that decides a corpus, as plain values: hashes of its files, what is held out, the alphabet policy."""

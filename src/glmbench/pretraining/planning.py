@@ -22,7 +22,7 @@ def plan(
     sources: Sequence[Path | Source],
     recipe: Recipe,
     *,
-    held_out: HeldOut = HeldOut(),  # noqa: B008 (frozen)
+    held_out: HeldOut = HeldOut(),
     corpus_folder: Path | None = None,
 ) -> dict[str, Any]:
     """What `pretrain` would do: sizes, steps, tokens, floating-point operations and time.

@@ -32,7 +32,7 @@ def pretrain(
     out: Path,
     recipe: Recipe,
     *,
-    held_out: HeldOut = HeldOut(),  # noqa: B008 (frozen)
+    held_out: HeldOut = HeldOut(),
     corpus_folder: Path | None = None,
     snapshots: bool = False,
     checkpoint_every: float = 60.0,
