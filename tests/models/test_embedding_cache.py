@@ -15,7 +15,7 @@ import pytest
 from glmbench.models import embedding_cache, registry
 from glmbench.models.callable import CallableModel, from_callable
 from glmbench.models.embedding_cache import CachedEmbeddings, with_cache
-from glmbench.models.huggingface import HuggingFaceModel
+from glmbench.models.huggingface.encoder import HuggingFaceModel
 from glmbench.models.model import Embeds, ModelCard
 
 

@@ -1,11 +1,15 @@
 """The noun Model: sequences in, numbers out. A model is any object with a card and one or more capabilities.
 
-Capabilities are small protocols, checked by `isinstance`; a method names the one it needs.
+Capabilities are small protocols, checked by `isinstance`; a method names the one it needs, and `conformance` tries
+whether an adapter keeps what a protocol says. Sequences are strings of any case; letters other than ACGT stand for an
+unknown base. Probabilities are natural logarithms over A, C, G, T in this order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Pool = Literal["mean", "cls", "max"]
+Reach = Literal["left", "both"]
+"""Which side of a base a model reads to predict it."""
 
 
 class ModelCard(BaseModel):
@@ -44,6 +50,8 @@ class ModelCard(BaseModel):
     pretraining: dict[str, Any] = Field(default_factory=dict)
     """What is known of its pre-training data (species, source), for contamination flags."""
     licence: str | None = None
+    outputs: tuple[str, ...] = ()
+    """Names of the columns of `predict`, where it names them."""
 
 
 @runtime_checkable
@@ -67,11 +75,94 @@ class Embeds(Model, Protocol):
 
 
 @runtime_checkable
+class PredictsBases(Model, Protocol):
+    """A language model as a predictor of single bases."""
+
+    @property
+    def reach(self) -> Reach:
+        """`left`: from the bases before it alone. `both`: from both sides, the base itself hidden."""
+
+    def fill(self, sequences: Sequence[str], positions: Sequence[int]) -> NDArray[np.float32]:
+        """Log probabilities of the base at one position of each sequence, float32 (n, 4); each row sums to 1.
+
+        What stands at the position makes no difference: it is hidden together with all that would give it away.
+        Questions that come to the same input of the network are asked once. Positions are 0-based.
+
+        Raises:
+            Unsupported: a sequence is longer than the context, and the reference does not say what to do then.
+            DataError: a position lies outside its sequence.
+        """
+
+    def scan(self, sequences: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Log probabilities of every base of each sequence, float32 (length, 4) each, from one pass over it.
+
+        With reach `left` the row of a base depends on the bases before it alone and equals `fill`. With reach `both`
+        nothing is hidden: the network has seen the base that it speaks of (single-pass scoring).
+
+        Raises:
+            Unsupported: as `fill`; or single passes say nothing of single bases, as tokens are longer.
+        """
+
+
+@runtime_checkable
+class ScoresSequences(Model, Protocol):
+    """A model that says how likely a whole sequence is."""
+
+    def log_likelihood(self, sequences: Sequence[str]) -> NDArray[np.float64]:
+        """Log likelihood in nats, float64 (batch,): of a left-to-right model the sum over the tokens of the sequence.
+
+        Of a masked language model the pseudo-log-likelihood: the sum over its bases of the log probability that `fill`
+        gives the base that is there; unknown bases count for nothing.
+
+        Raises:
+            Unsupported: as `PredictsBases.fill`.
+        """
+
+
+@runtime_checkable
 class Predicts(Model, Protocol):
     """A model that answers: a classifier, a regressor, a fitted head."""
 
     def predict(self, sequences: Sequence[str]) -> NDArray[np.float32]:
         """Scores of shape (batch, classes), rows of probabilities; or (batch, 1) for a regression."""
+
+
+@dataclass(frozen=True)
+class States:
+    """What one layer makes of one sequence.
+
+    Attributes:
+        values: float32 (places, dim), or (1, dim) of a layer that has no places left.
+        starts: int64 (places,), the first base that each place stands for, 0-based; -1 for special tokens.
+        ends: int64 (places,), the base after its last: spans are half-open. -1 for special tokens.
+    """
+
+    values: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
+@runtime_checkable
+class Inspectable(Model, Protocol):
+    """A model whose inner states can be read, and held."""
+
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, first to last."""
+
+    def states(self, sequences: Sequence[str], layer: str) -> list[States]:
+        """What a layer makes of each sequence. Spans of tokens that cut the sequence cover it exactly, in order."""
+
+    def clamped(self, layer: str, unit: int, value: float) -> AbstractContextManager[None]:
+        """Within the context, a unit (last axis) of a layer has this value at every place, whatever the input."""
+
+
+@runtime_checkable
+class CountsPasses(Protocol):
+    """A model that counts its work."""
+
+    @property
+    def passes(self) -> int:
+        """Inputs that went through the network since it was loaded: token rows, windows, batch rows."""
 
 
 @runtime_checkable

@@ -54,13 +54,13 @@ SCHEMES = (
         "hf",
         "hf:PATH-or-hub-id[@revision][?layer=-1&pool=mean|cls|max&overflow=refuse|window|truncate&kmer=6&…]",
         "any encoder or decoder that transformers loads, frozen",
-        "glmbench.models.huggingface:load_huggingface",
+        "glmbench.models.huggingface.encoder:load_huggingface",
     ),
     Scheme(
         "random",
         "random:PATH-or-hub-id[@revision][?seed=0&…]",
         "the same architecture and tokenizer as hf:, fresh weights: the control of a pre-trained model",
-        "glmbench.models.random_weights:load_random_weights",
+        "glmbench.models.huggingface.random_weights:load_random_weights",
     ),
 )
 

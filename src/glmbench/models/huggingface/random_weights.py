@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from glmbench.models.checkpoint import locate
-from glmbench.models.checkpoint_card import describe
-from glmbench.models.huggingface import EMBEDDING_VERSION, HuggingFaceModel, Settings
+from glmbench.models.huggingface.checkpoint import locate
+from glmbench.models.huggingface.checkpoint_card import describe
+from glmbench.models.huggingface.encoder import EMBEDDING_VERSION, HuggingFaceModel, Settings
+from glmbench.models.huggingface.weights import implementation, random_weights, read_config, read_tokenizer
 from glmbench.models.reference import ModelReference, Options
-from glmbench.models.weights import implementation, random_weights, read_config, read_tokenizer
 from glmbench.storage.hashing import sha256_json
 
 if TYPE_CHECKING:

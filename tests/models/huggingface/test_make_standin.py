@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from glmbench.models import registry
-from glmbench.models.huggingface import HuggingFaceModel
+from glmbench.models.huggingface.encoder import HuggingFaceModel
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "make_standin.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "examples" / "make_standin.py"
 
 
 def make(genome: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> HuggingFaceModel:

@@ -26,12 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glmbench.errors import DataError, Unsupported, UsageError
-from glmbench.models.checkpoint import locate
-from glmbench.models.checkpoint_card import describe
+from glmbench.models.huggingface.checkpoint import locate
+from glmbench.models.huggingface.checkpoint_card import describe
+from glmbench.models.huggingface.reader import Overflow, Piece, Reader, batches
+from glmbench.models.huggingface.weights import implementation, load_weights, read_config, read_tokenizer
 from glmbench.models.model import ModelCard, Pool
 from glmbench.models.reference import ModelReference, Options
-from glmbench.models.tokens import Overflow, Piece, Reader, batches
-from glmbench.models.weights import implementation, load_weights, read_config, read_tokenizer
 from glmbench.progress import progress
 from glmbench.storage.hashing import sha256_json
 

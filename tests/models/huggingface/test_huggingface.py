@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from glmbench.errors import DataError, Unsupported, UsageError
-from glmbench.models import huggingface, registry
-from glmbench.models.huggingface import HuggingFaceModel
+from glmbench.models import registry
+from glmbench.models.huggingface import encoder
+from glmbench.models.huggingface.encoder import HuggingFaceModel
 from glmbench.models.model import Embeds
 from glmbench.training import precision
 
@@ -67,7 +68,7 @@ def test_embeddings_do_not_depend_on_the_batch(
 ) -> None:
     model = load(checkpoint(kind))
     together = model.embed(sequences)
-    monkeypatch.setattr(huggingface, "CPU_BATCH_TOKENS", 1)
+    monkeypatch.setattr(encoder, "CPU_BATCH_TOKENS", 1)
     np.testing.assert_allclose(model.embed(sequences[::-1])[::-1], together, atol=1e-5)
 
 

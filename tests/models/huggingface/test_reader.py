@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glmbench.models.tokens import Reader, batches
+from glmbench.models.huggingface.reader import Reader, batches
 
 LENGTHS = st.lists(st.integers(1, 40), max_size=30)
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from glmbench.errors import DataError, MissingData, UsageError
-from glmbench.models import checkpoint as checkpoint_module
 from glmbench.models import registry
-from glmbench.models.huggingface import HuggingFaceModel
+from glmbench.models.huggingface import checkpoint as checkpoint_module
+from glmbench.models.huggingface.encoder import HuggingFaceModel
 
 Checkpoints = Callable[[str], Path]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -234,7 +234,7 @@ def test_the_code_that_runs_the_files_is_part_of_the_fingerprint(
     class AnotherModel(BertModel):
         pass
 
-    monkeypatch.setattr("glmbench.models.weights._auto_class", lambda checkpoint, config: AnotherModel)
+    monkeypatch.setattr("glmbench.models.huggingface.weights._auto_class", lambda checkpoint, config: AnotherModel)
     assert registry.load(f"hf:{folder}").card.fingerprint != stock.fingerprint
 
 

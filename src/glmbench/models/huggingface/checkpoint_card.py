@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from glmbench.errors import DataError
-from glmbench.models.checkpoint import Checkpoint
+from glmbench.models.huggingface.checkpoint import Checkpoint
 from glmbench.models.model import ModelCard
 from glmbench.models.reference import ModelReference
 

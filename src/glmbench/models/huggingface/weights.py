@@ -8,7 +8,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from glmbench.errors import DataError, UsageError
-from glmbench.models.checkpoint import SAFETENSORS, Checkpoint, code_refusal
+from glmbench.models.huggingface.checkpoint import SAFETENSORS, Checkpoint, code_refusal
 from glmbench.networks.quiet import quiet
 
 if TYPE_CHECKING:
