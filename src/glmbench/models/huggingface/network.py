@@ -1,0 +1,30 @@
+"""What loading a checkpoint gives: a frozen network, and what stands on top of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Objective = Literal["masked", "causal"]
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A checkpoint's network in float32, in evaluation mode, without gradients, on the CPU.
+
+    Attributes:
+        body: gives hidden states: an encoder, or the stack of a decoder.
+        objective: what its language-model head was trained for; None where the checkpoint has no such head.
+        head: logits (n, vocabulary) of states (n, dim) of the last layer; None where `objective` is None.
+        classifier: the whole network with a classification head, called with `input_ids` and `attention_mask`, whose
+            output has `logits` (batch, labels); `body` is a part of it. None where the checkpoint has no such head.
+    """
+
+    body: nn.Module
+    objective: Objective | None = None
+    head: Callable[[Tensor], Tensor] | None = None
+    classifier: nn.Module | None = None
