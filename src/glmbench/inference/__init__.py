@@ -1,0 +1,1 @@
+"""A model over a person's own sequences: streaming, any size of input, in bounded memory."""
