@@ -8,8 +8,6 @@ import typer
 
 from glmbench.cli.options import AsJson, Offline, TrustRemoteCode
 
-SEQUENCES = ["ACGTACGTTAGCCATGACGTAC" * 3, "GATTACAGATTACA", "ACGTNNNNACGTTTGACA" * 2, "acgtacgtgacatgcatgca"]
-
 
 def command(
     models: Annotated[list[str] | None, typer.Option("--model", "-m", help="also try these models")] = None,
@@ -75,38 +73,17 @@ def _writable(cache: Any) -> dict[str, Any]:
 
 
 def _model(reference: str, trust_remote_code: bool, offline: bool) -> list[dict[str, Any]]:
-    """Load a model and try what every adapter must hold: shape, finiteness, batch invariance, determinism."""
-    import numpy as np
-    from scipy.sparse import issparse
-
+    """Load a model and try all that it promises."""
     from glmbench.errors import GlmbenchError
-    from glmbench.models.model import Embeds
+    from glmbench.models.conformance import check
     from glmbench.models.registry import load
 
     try:
         model = load(reference, trust_remote_code=trust_remote_code, offline=offline)
     except GlmbenchError as error:
         return [_finding(reference, error, ok=False)]
-    rows = [
-        _finding(reference, f"{model.card.description or model.card.name}, fingerprint {model.card.fingerprint[:12]}")
-    ]
-    if not isinstance(model, Embeds):
-        return rows
-
-    def embedded(sequences: list[str]) -> Any:
-        features = model.embed(sequences)
-        return features.toarray() if issparse(features) else features
-
-    try:
-        together, again = embedded(SEQUENCES), embedded(SEQUENCES)
-        alone = np.concatenate([embedded([sequence]) for sequence in SEQUENCES])
-    except GlmbenchError as error:
-        return [*rows, _finding("embed", error, ok=False)]
-    apart = float(np.abs(together - alone).max())
+    card = model.card
     return [
-        *rows,
-        _finding("features", together.shape[1], ok=len(together) == len(SEQUENCES)),
-        _finding("finite", bool(np.isfinite(together).all()), ok=bool(np.isfinite(together).all())),
-        _finding("same alone and in a batch", f"largest difference {apart:.1e}", ok=apart < 1e-3),
-        _finding("deterministic", bool(np.array_equal(together, again)), ok=bool(np.array_equal(together, again))),
+        _finding(reference, f"{card.description or card.name}, fingerprint {card.fingerprint[:12]}"),
+        *(_finding(found.what, found.found or ("yes" if found.ok else "no"), ok=found.ok) for found in check(model)),
     ]

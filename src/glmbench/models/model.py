@@ -44,6 +44,8 @@ class ModelCard(BaseModel):
     tokenizer: str | None = None
     context: int | None = None
     """Longest input in tokens (in bp where one token is one base); None: any."""
+    input_length: int | None = None
+    """The one length in bp that it reads; None: any up to the context."""
     parameters: int | None = None
     """Number of weights; None for feature maps."""
     strands: Literal["forward", "both"] = "forward"
