@@ -104,3 +104,12 @@ def test_processes_that_found_different_checkpoints_do_not_train(monkeypatch: py
         CheckpointError, match=r"process 0 goes on from step 8 and others do not; the checkpoint's folder"
     ):
         distributed.require_same(8, torch.device("cpu"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads have names on Linux only")
+def test_no_thread_of_the_group_outlives_it(folder: Path) -> None:
+    """One that does now and then aborts the process as it ends."""
+    for rank in (0, 1):
+        left = (folder / f"threads-{rank}.txt").read_text()
+        assert "python" in left
+        assert "gloo" not in left
