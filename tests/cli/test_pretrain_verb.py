@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +205,15 @@ def test_a_tokenizer_of_another_model_is_told_from_the_weights(genome: Path, tmp
         load_model(f"hf:{tmp_path / 'model'}")
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A shell that starts something in the background has it ignore Ctrl-C, the tests' own process as well."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("at", ["start", "step 2"])
 def test_ctrl_c_says_how_to_go_on(at: str, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def evaluation(_: object) -> Callable[[object], float]:
