@@ -160,8 +160,9 @@ def _inspects(model: Inspectable, sequences: list[str]) -> Iterator[Finding]:
     yield Finding("layers", f"{len(names)}: {', '.join(names[:6])}{', …' if names[6:] else ''}", bool(names))
     for name in dict.fromkeys((names[0], names[len(names) // 2], names[-1])):
         states = model.states(sequences, name)
-        gaps = sum(not covers(one, len(text)) for one, text in zip(states, sequences, strict=True))
-        yield Finding(f"states of {name}: spans cover the sequence", f"{gaps} of {len(states)} do not", gaps == 0)
+        whole = sum(covers(one, len(text)) for one, text in zip(states, sequences, strict=True))
+        found = f"{whole} of {len(sequences)} do"
+        yield Finding(f"states of {name}: spans cover the sequence", found, whole == len(sequences))
         yield _finite(f"states of {name}", np.concatenate([one.values.ravel() for one in states]))
         alone = model.states(sequences[1:2], name)[0].values
         yield _close(f"states of {name}: the same alone and in a batch", states[1].values, alone)
