@@ -114,6 +114,17 @@ class Options:
             raise self._error(f"option {key!r} is {value!r}, wanted one of {', '.join(choices)}{near}")
         return default if value is None else value
 
+    def text(self, key: str) -> str | None:
+        """An option that may hold any text; None where it is not given.
+
+        Raises:
+            UsageError: it is empty.
+        """
+        value = self._take(key)
+        if value == "":
+            raise self._error(f"option {key!r} is empty; give it a value, or leave it out")
+        return value
+
     def finish(self) -> None:
         """Refuse options that are left.
 

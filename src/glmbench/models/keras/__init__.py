@@ -1,0 +1,1 @@
+"""Keras and deepG files as models: `h5:PATH[?key=value&…]`."""
