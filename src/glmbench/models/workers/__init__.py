@@ -1,0 +1,1 @@
+"""Models in private environments: packages that conflict with ours, behind a pipe."""
