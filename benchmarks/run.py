@@ -29,12 +29,13 @@ def main() -> None:
     measurements = []
     for name in [arguments.only] if arguments.only else names:
         try:
-            measurement = importlib.import_module(f"{PREFIX}{name}").measure()
+            measured = importlib.import_module(f"{PREFIX}{name}").measure()
         except Unsupported as reason:
             Console(stderr=True).print(f"{name} left out: {reason}")
             continue
-        save(arguments.out, measurement)
-        measurements.append(measurement)
+        for measurement in measured if isinstance(measured, list) else [measured]:
+            save(arguments.out, measurement)
+            measurements.append(measurement)
     Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table(measurements))
 
 

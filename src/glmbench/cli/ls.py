@@ -1,7 +1,8 @@
-"""`glmbench ls`: what there is."""
+"""`glmbench ls`: what there is. Rows of different fields are different tables."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Annotated
 
 import typer
@@ -28,11 +29,31 @@ def command(
     elif not rows:
         print(f"no {what.removesuffix('s')} has {pattern!r} in its name")
     else:
-        print_table(list(rows[0]), ([_cell(value) for value in row.values()] for row in rows), right=("bp", "classes"))
+        for columns, same in groupby(rows, list):
+            right = ("bp", "classes", "parameters")
+            print_table(columns, ([_cell(value) for value in row.values()] for row in same), right=right)
 
 
 def _cell(value: object) -> object:
+    if isinstance(value, int):
+        return f"{value:,}"
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else value
+
+
+def _zoo() -> list[dict[str, object]]:
+    from glmbench.models.zoo import zoo
+
+    return [
+        {
+            "name": f"zoo:{card.name}",
+            "runs": card.runs,
+            "bp": card.context_bp,
+            "parameters": card.parameters,
+            "reference": None if card.reference is None else str(card.reference),
+            "title": card.title,
+        }
+        for card in map(zoo.load_card, zoo.names())
+    ]
 
 
 def _rows(what: str) -> list[dict[str, object]]:
@@ -62,7 +83,10 @@ def _rows(what: str) -> list[dict[str, object]]:
     if what == "models":
         from glmbench.models.registry import known_schemes
 
-        return [{"name": scheme.name, "usage": scheme.usage, "what": scheme.help} for scheme in known_schemes()]
+        schemes: list[dict[str, object]] = [
+            {"name": scheme.name, "usage": scheme.usage, "what": scheme.help} for scheme in known_schemes()
+        ]
+        return [*schemes, *_zoo()]
     if what == "methods":
         from glmbench.methods.registry import METHODS
 

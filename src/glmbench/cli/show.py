@@ -1,4 +1,4 @@
-"""`glmbench show`: one task or suite in full."""
+"""`glmbench show`: one task, suite or model of the zoo in full."""
 
 from __future__ import annotations
 
@@ -11,27 +11,79 @@ from glmbench.cli.options import AsJson, Mirror
 if TYPE_CHECKING:
     import polars as pl
 
+    from glmbench.models.zoo.card import ZooCard
     from glmbench.suites.suite import Suite
     from glmbench.tasks.task import Task
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="a task (with @VERSION), a suite, or your own table")],
+    name: Annotated[str, typer.Argument(help="a task (with @VERSION), a suite, zoo:NAME, or your own table")],
     mirror: Mirror = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the card of a task or suite: what it asks, its data, rules, quirks, licence and citation."""
+    """Show the card of a task or suite (what it asks, its data, rules, quirks, licence), or of a model of the zoo."""
     from glmbench.cli.options import access
     from glmbench.cli.printing import print_json
     from glmbench.suites import suite
     from glmbench.tasks.registry import open_task
 
+    if name.startswith("zoo:"):
+        from glmbench.models.zoo import zoo
+
+        card = zoo.load_card(name.removeprefix("zoo:"))
+        print_json(card.model_dump(mode="json")) if as_json else _print_zoo_card(card)
+        return
     if name in suite.names():
         shown = suite.load(name)
         print_json(shown.model_dump(mode="json")) if as_json else _print_suite(shown)
         return
     task = open_task(name, access(mirror, offline=True))
     print_json(task.card.model_dump(mode="json")) if as_json else _print_task(task)
+
+
+def _print_zoo_card(card: ZooCard) -> None:
+    from textwrap import fill
+
+    def number(value: int | None, unit: str = "") -> str:
+        return "" if value is None else f"{value:,}{unit}"
+
+    print(f"zoo:{card.name}: {card.title}\n")
+    facts = {
+        "reference": "" if card.reference is None else str(card.reference),
+        "repository": f"https://huggingface.co/{card.repository}" if card.repository else "",
+        "runs": f"{card.runs}; {card.tried}",
+        "because": card.reason,
+        "packages": ", ".join(card.packages),
+        "tokenizer": card.tokenizer,
+        "tokens": card.tokens or "",
+        "special": " ".join(card.special),
+        "vocabulary": number(card.vocabulary),
+        "layers": number(card.layers),
+        "features": number(card.dim),
+        "heads": number(card.heads),
+        "parameters": number(card.parameters),
+        "context": ", ".join(filter(None, (number(card.context, " tokens"), number(card.context_bp, " bp")))),
+        "objective": card.objective or "",
+        "strands": card.strands,
+        "species": ", ".join(card.species),
+        "data": str(card.pretraining.get("data", "")),
+        "licence": card.licence or "",
+        **{"note" + " " * i: note for i, note in enumerate(card.notes)},
+        "citation": card.citation,
+        **{"source" + " " * i: source for i, source in enumerate(card.sources)},
+    }
+    for key, value in facts.items():
+        if value:
+            print(
+                fill(
+                    value,
+                    110,
+                    initial_indent=f"{key.strip():10} ",
+                    subsequent_indent=" " * 11,
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+            )
 
 
 def _print_suite(shown: Suite) -> None:

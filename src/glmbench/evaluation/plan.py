@@ -14,6 +14,8 @@ from glmbench.evaluation.request import Request, asked
 from glmbench.methods import registry as methods
 from glmbench.methods.method import Method
 from glmbench.models.model import Embeds, Model, Trainable
+from glmbench.models.reference import parse_reference
+from glmbench.models.zoo import zoo
 from glmbench.suites.suite import Suite
 from glmbench.tasks.budget import Budget, draws, training_rows
 from glmbench.tasks.task import Task
@@ -158,6 +160,9 @@ def _models(request: Request, suite: Suite) -> tuple[str, ...]:
 def _random_twin(reference: str) -> str | None:
     """The same architecture with fresh weights, for a checkpoint."""
     scheme, _, rest = reference.partition(":")
+    if scheme == "zoo":
+        resolved = zoo.resolve(parse_reference(reference))
+        return None if resolved is None else _random_twin(str(resolved))
     return f"random:{rest}" if scheme == "hf" else None
 
 

@@ -28,7 +28,7 @@ from glmbench.storage.hashing import sha256_bytes, sha256_json
 SHARD = 2_048
 """Sequences in a shard: what a killed run may lose."""
 
-SLOW_SCHEMES = ("hf", "random")
+SLOW_SCHEMES = ("hf", "random", "worker")
 
 _KEY = 16
 _VECTORS, _KEYS = ".vectors.npy", ".keys.npy"

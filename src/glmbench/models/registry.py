@@ -54,13 +54,31 @@ SCHEMES = (
         "hf",
         "hf:PATH-or-hub-id[@revision][?layer=-1&pool=mean|cls|max&overflow=refuse|window|truncate&kmer=6&…]",
         "any encoder or decoder that transformers loads, frozen",
-        "glmbench.models.huggingface.encoder:load_huggingface",
+        "glmbench.models.huggingface.loading:load_huggingface",
     ),
     Scheme(
         "random",
         "random:PATH-or-hub-id[@revision][?seed=0&…]",
         "the same architecture and tokenizer as hf:, fresh weights: the control of a pre-trained model",
         "glmbench.models.huggingface.random_weights:load_random_weights",
+    ),
+    Scheme(
+        "worker",
+        "worker:CARD.toml[?batch=64&timeout=3600&silence=120&…]",
+        "a model in a process of its own, whose packages may conflict with ours; its card names them",
+        "glmbench.models.workers.loading:load_worker",
+    ),
+    Scheme(
+        "h5",
+        "h5:PATH[?position=end|middle|none&vocabulary=acgt&trained_on=…&layer=…&pool=mean|max|last&…]",
+        "a network that Keras 2 or deepG wrote to .h5 or .hdf5, frozen; needs no Keras",
+        "glmbench.models.keras.loading:load_keras",
+    ),
+    Scheme(
+        "zoo",
+        "zoo:NAME[@revision][?…], options as hf:",
+        "a published model by name, with what is known of it; listed below",
+        "glmbench.models.zoo.loading:load_zoo",
     ),
 )
 

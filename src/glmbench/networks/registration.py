@@ -28,6 +28,22 @@ _OURS: dict[str, dict[str, str]] = {
         "AutoModelForMaskedLM": "modern:ModernForMaskedLM",
         "AutoModelForSequenceClassification": "modern:ModernForSequenceClassification",
     },
+    "nucleotide_transformer_config:NucleotideTransformerConfig": {
+        "AutoModel": "nucleotide_transformer:NucleotideTransformerModel",
+        "AutoModelForMaskedLM": "nucleotide_transformer:NucleotideTransformerForMaskedLM",
+        "AutoModelForSequenceClassification": ("nucleotide_transformer:NucleotideTransformerForSequenceClassification"),
+    },
+    "hyenadna_config:HyenaDNAConfig": {
+        "AutoModel": "hyenadna:HyenaDNAModel",
+        "AutoModelForCausalLM": "hyenadna:HyenaDNAForCausalLM",
+        "AutoModelForSequenceClassification": "hyenadna:HyenaDNAForSequenceClassification",
+    },
+    "gpn_config:GPNConfig": {"AutoModel": "gpn:GPNModel", "AutoModelForMaskedLM": "gpn:GPNForMaskedLM"},
+    "prenorm_bert_config:PrenormBertConfig": {
+        "AutoModel": "prenorm_bert:PrenormBertModel",
+        "AutoModelForMaskedLM": "prenorm_bert:PrenormBertForMaskedLM",
+        "AutoModelForSequenceClassification": "prenorm_bert:PrenormBertForSequenceClassification",
+    },
     "genomenet_config:GenomeNetConfig": {
         "AutoModel": "genomenet:GenomeNetModel",
         "AutoModelForPreTraining": "genomenet:GenomeNetForBasePrediction",

@@ -36,7 +36,7 @@ def change_config(folder: Path, **changes: Any) -> None:
         ({"model_type": "esm"}, "weights are missing"),
         ({"num_hidden_layers": 4}, r"weights are missing \(encoder.layer.3"),
         ({"num_hidden_layers": 2}, r"weights have no place \(bert.encoder.layer.2"),
-        ({"hidden_size": 16}, "cannot be loaded"),
+        ({"hidden_size": 16}, r"weights have another shape \(bert"),
         ({"model_type": "no-such-model"}, "cannot read"),
     ],
 )
@@ -234,8 +234,30 @@ def test_the_code_that_runs_the_files_is_part_of_the_fingerprint(
     class AnotherModel(BertModel):
         pass
 
-    monkeypatch.setattr("glmbench.models.huggingface.weights._auto_class", lambda checkpoint, config: AnotherModel)
+    monkeypatch.setattr("glmbench.models.huggingface.roles._auto_class", lambda role, own, config: AnotherModel)
     assert registry.load(f"hf:{folder}").card.fingerprint != stock.fingerprint
+
+
+def test_the_fingerprint_of_a_random_twin_covers_its_head(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another initialisation of the head alone is another model: it says other things of bases."""
+    import torch
+
+    from glmbench.models.huggingface import random_weights
+
+    draw = random_weights.random_network
+
+    def changed(*arguments: Any) -> Any:
+        network = draw(*arguments)
+        assert isinstance(network.head, torch.nn.Module)
+        for name, weight in network.head.named_parameters():
+            if name.endswith("transform.dense.bias"):
+                weight.add_(1)
+        return network
+
+    before = [registry.load(f"random:{bert}").card.fingerprint for _ in range(2)]
+    monkeypatch.setattr(random_weights, "random_network", changed)
+    assert before == [before[0]] * 2
+    assert registry.load(f"random:{bert}").card.fingerprint != before[0]
 
 
 @pytest.mark.parametrize("revision", ["", "@main", "@0123456"])

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from glmbench.errors import DataError, Unsupported, UsageError
 from glmbench.models import registry
-from glmbench.models.huggingface import encoder
+from glmbench.models.huggingface import runner
 from glmbench.models.huggingface.encoder import HuggingFaceModel
-from glmbench.models.model import Embeds
+from glmbench.models.model import CountsPasses, Embeds, Inspectable
 from glmbench.training import precision
 
 KINDS = ["bert", "esm", "gpt2", "mistral", "t5"]
@@ -66,10 +66,87 @@ def test_pooling_equals_transformers_one_sequence_at_a_time(
 def test_embeddings_do_not_depend_on_the_batch(
     checkpoint: Checkpoints, sequences: list[str], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    together = load(checkpoint(kind)).embed(sequences)
+    monkeypatch.setattr(runner, "CPU_BATCH_TOKENS", 1)
     model = load(checkpoint(kind))
-    together = model.embed(sequences)
-    monkeypatch.setattr(encoder, "CPU_BATCH_TOKENS", 1)
     np.testing.assert_allclose(model.embed(sequences[::-1])[::-1], together, atol=1e-5)
+    assert model.passes == len(sequences)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_states_of_every_layer_equal_transformers_and_their_spans_cover_the_sequence(
+    checkpoint: Checkpoints, sequences: list[str], kind: str
+) -> None:
+    model = load(checkpoint(kind))
+    assert isinstance(model, Inspectable)
+    assert isinstance(model, CountsPasses)
+    for number, layer in enumerate(model.layers()):
+        for sequence, states in zip(sequences[:4], model.states(sequences[:4], layer), strict=True):
+            values, ids = states_one_by_one(checkpoint(kind), sequence, number)
+            np.testing.assert_allclose(states.values, values, atol=1e-5)
+            real = states.starts >= 0
+            assert np.flatnonzero(real).tolist() == of_bases(ids)
+            assert states.starts[real].tolist() == list(range(len(sequence)))
+            assert states.ends[real].tolist() == list(range(1, len(sequence) + 1))
+            assert (states.ends[~real] == -1).all()
+
+
+def test_states_of_a_long_sequence_come_window_after_window(checkpoint: Checkpoints) -> None:
+    sequence = "ACGTTGCA" * 20
+    model = load(checkpoint("bert"), "?overflow=window")
+    (states,) = model.states([sequence], "2")
+    real = states.starts >= 0
+    assert states.starts[real].tolist() == list(range(160))
+    whole = load(checkpoint("bert")).states([sequence[: 160 // 3], "ACG"], "2")[0]
+    np.testing.assert_allclose(states.values[: len(whole.values)], whole.values, atol=1e-5)
+    with pytest.raises(Unsupported, match="overflow=window"):
+        load(checkpoint("bert")).states([sequence], "2")
+
+
+def test_a_layer_without_a_name_and_a_unit_that_is_not_there_are_refused(checkpoint: Checkpoints) -> None:
+    model = load(checkpoint("bert"))
+    assert model.layers() == ("0", "1", "2", "3")
+    np.testing.assert_array_equal(model.states(["ACG"], "-1")[0].values, model.states(["ACG"], "3")[0].values)
+    with pytest.raises(UsageError, match=r"no layer '4'; wanted one of 0, 1, 2, 3"):
+        model.states(["ACG"], "4")
+    with pytest.raises(UsageError, match="units 0 to 31, got 32"), model.clamped("1", 32, 0.0):
+        pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clamped_unit_is_held_there_and_changes_what_follows_only(checkpoint: Checkpoints, kind: str) -> None:
+    import torch
+
+    model = load(checkpoint(kind))
+    before = [model.states(["ACGTTG"], layer)[0].values for layer in model.layers()]
+    for number, layer in enumerate(model.layers()):
+        with model.clamped(layer, 5, -1.5):
+            held = [model.states(["ACGTTG"], other)[0].values for other in model.layers()]
+        expected = before[number].copy()
+        expected[:, 5] = -1.5
+        np.testing.assert_allclose(held[number], expected, atol=1e-6)
+        for earlier in range(number):
+            np.testing.assert_allclose(held[earlier], before[earlier], atol=1e-6)
+        for later in range(number + 1, len(before)):
+            assert np.abs(held[later] - before[later]).max() > 1e-4
+    np.testing.assert_allclose(model.states(["ACGTTG"], "1")[0].values, before[1], atol=1e-6)
+    assert not any(module._forward_hooks_with_kwargs for module in model._network.body.modules())
+    assert torch.is_grad_enabled()
+
+
+def test_what_follows_a_clamped_layer_is_what_the_next_layers_make_of_it(checkpoint: Checkpoints) -> None:
+    """The rest of the network, run by hand on the clamped states of a layer."""
+    import torch
+
+    model = load(checkpoint("bert"))
+    with model.clamped("1", 3, 2.0):
+        held = model.states(["ACGTTG"], "1")[0].values
+        last = model.states(["ACGTTG"], "3")[0].values
+    x = torch.from_numpy(held)[None]
+    with torch.inference_mode():
+        for layer in model._network.body.get_submodule("encoder.layer")[1:]:
+            x = layer(x)
+    np.testing.assert_allclose(last, x[0].numpy(), atol=1e-5)
 
 
 def test_a_network_that_cannot_mask_gets_batches_of_one_length(
@@ -79,8 +156,9 @@ def test_a_network_that_cannot_mask_gets_batches_of_one_length(
 
     masked = load(checkpoint("bert")).embed(sequences)
     forward = BertModel.forward
+    model = load(checkpoint("bert"))
     monkeypatch.setattr(BertModel, "forward", lambda self, input_ids: forward(self, input_ids=input_ids))
-    np.testing.assert_allclose(load(checkpoint("bert")).embed(sequences), masked, atol=1e-5)
+    np.testing.assert_allclose(model.embed(sequences), masked, atol=1e-5)
 
 
 def test_cls_is_the_first_token_of_an_encoder(checkpoint: Checkpoints) -> None:
@@ -142,13 +220,14 @@ def test_matrix_products_use_the_setting_of_the_training_room(
     seen: list[str] = []
     forward = BertModel.forward
 
-    def spy(self: BertModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
+    def spy(self: BertModel, *arguments: object, **options: object) -> object:
         seen.append(torch.get_float32_matmul_precision())
-        return forward(self, input_ids=input_ids, attention_mask=attention_mask)
+        return forward(self, *arguments, **options)
 
+    model = load(checkpoint("bert"))
     monkeypatch.setattr(BertModel, "forward", spy)
-    load(checkpoint("bert")).embed(["ACGT"])
-    assert seen == ["medium"]
+    model.embed(["ACGT"])
+    assert set(seen) == {"medium"}
     assert torch.get_float32_matmul_precision() == "highest"
 
 
@@ -177,7 +256,7 @@ def test_the_network_is_on_the_device_of_the_training_room(
     import torch
 
     monkeypatch.setattr("glmbench.training.device.preferred_device", lambda: torch.device("meta"))
-    network = load(checkpoint("bert"))._network
+    network = load(checkpoint("bert"))._network.body
     assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
 
 

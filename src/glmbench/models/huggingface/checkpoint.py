@@ -6,11 +6,12 @@ import json
 import re
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from glmbench.errors import DataError, MissingData, UsageError
+from glmbench.models.huggingface.families import recognise
 from glmbench.models.reference import ModelReference
 from glmbench.networks.quiet import quiet
 from glmbench.storage.hashing import sha256_file, sha256_json
@@ -36,6 +37,8 @@ class Checkpoint:
     hub_id: str | None = None
     revision: str | None = None
     trust_remote_code: bool = False
+    code: Literal["native", "own"] = "native"
+    """Whose code runs a checkpoint of one of `families`: ours, or its own (which `trust_remote_code` must allow)."""
 
     def files(self, patterns: tuple[str, ...]) -> list[Path]:
         """Files directly in the folder that match a pattern, sorted by name."""
@@ -69,9 +72,9 @@ class Checkpoint:
             raise DataError(f"{path} holds {type(value).__name__}, wanted a JSON object; get the checkpoint again")
         return value
 
-    def own_code(self) -> dict[str, str]:
+    def own_code(self, files: tuple[str, ...] = ("config.json", "tokenizer_config.json")) -> dict[str, str]:
         """What the checkpoint says should run its own Python code: auto class -> reference, of model and tokenizer."""
-        maps = [self.read_json(name).get("auto_map") or {} for name in ("config.json", "tokenizer_config.json")]
+        maps = [self.read_json(name).get("auto_map") or {} for name in files]
         merged: dict[str, str] = {}
         for auto_map in maps:
             for auto_class, target in auto_map.items() if isinstance(auto_map, dict) else ():
@@ -83,8 +86,10 @@ class Checkpoint:
 def locate(reference: ModelReference, *, trust_remote_code: bool, offline: bool, weights: bool = True) -> Checkpoint:
     """The checkpoint of an `hf:` or `random:` reference: a local folder, or a hub snapshot (downloaded unless offline).
 
+    Option `code` of the reference says whose code runs a checkpoint of `families`: `native`, ours, or `own`.
+
     Raises:
-        UsageError: no such folder, a revision of a folder, or remote code that is not pinned.
+        UsageError: no such folder, a revision of a folder, or remote code that is not pinned or not allowed.
         MissingData: the hub could not be reached or has no such model; the message holds the command that gets it.
         DataError: the folder has no configuration or no tokenizer.
     """
@@ -102,6 +107,8 @@ def locate(reference: ModelReference, *, trust_remote_code: bool, offline: bool,
         raise UsageError(
             f"{reference}: there is no folder {path}; wanted a folder with config.json, or a hub id ORG/NAME"
         )
+    if reference.options.get("code") == "own":
+        checkpoint = replace(checkpoint, code="own")
     _check_complete(checkpoint, str(reference), weights)
     _check_code(checkpoint, str(reference))
     return checkpoint
@@ -166,9 +173,15 @@ def _check_complete(checkpoint: Checkpoint, reference: str, weights: bool) -> No
 
 def _check_code(checkpoint: Checkpoint, reference: str) -> None:
     """Refuse code that may not run, and code that would come from another repository than the pinned one."""
+    if checkpoint.code == "own" and not checkpoint.own_code():
+        raise UsageError(f"{reference}: the checkpoint brings no code of its own; leave out ?code=own")
     if not checkpoint.trust_remote_code:
+        if checkpoint.code == "own":
+            raise UsageError(code_refusal(checkpoint, reference))
         return
-    for target in checkpoint.own_code().values():
+    native = checkpoint.code == "native" and recognise(checkpoint.read_json("config.json")) is not None
+    would_run = checkpoint.own_code(("tokenizer_config.json",)) if native else checkpoint.own_code()
+    for target in would_run.values():
         repository, separator, _ = target.partition("--")
         if separator and repository != checkpoint.hub_id:
             raise UsageError(

@@ -8,11 +8,13 @@ from glmbench.errors import DataError
 from glmbench.models.huggingface.checkpoint import Checkpoint
 from glmbench.models.model import ModelCard
 from glmbench.models.reference import ModelReference
+from glmbench.models.zoo.zoo import card_of
 
 
 def describe(checkpoint: Checkpoint, reference: ModelReference, fingerprint: str) -> ModelCard:
     """A card from what the checkpoint says of itself: `glmbench.json`, else the header of its README.
 
+    What it leaves open of its pre-training data, licence and description, the zoo says of repositories that it knows.
     `glmbench.json` may hold `kind` (`model` or `stand-in`), `name`, `description`, `licence`, `pretraining` (object).
 
     Raises:
@@ -20,8 +22,9 @@ def describe(checkpoint: Checkpoint, reference: ModelReference, fingerprint: str
     """
     about = checkpoint.read_json("glmbench.json")
     header = _readme_header(checkpoint)
+    known = card_of(checkpoint.hub_id) if checkpoint.hub_id else None
     pretraining = about.get("pretraining") or {key: header[key] for key in ("datasets", "base_model") if key in header}
-    licence = about.get("licence") or header.get("license")
+    licence = about.get("licence") or header.get("license") or (known and known.licence)
     kind = about.get("kind", "model")
     if kind not in ("model", "stand-in") or not isinstance(pretraining, dict):
         raise DataError(
@@ -33,8 +36,8 @@ def describe(checkpoint: Checkpoint, reference: ModelReference, fingerprint: str
         name=str(about.get("name") or (checkpoint.hub_id or checkpoint.folder.name).rpartition("/")[2]),
         kind=kind,
         fingerprint=fingerprint,
-        description=str(about.get("description", "")),
-        pretraining=pretraining,
+        description=str(about.get("description") or (known.title if known else "")),
+        pretraining={**(known.pretraining if known else {}), **pretraining},
         licence=str(licence) if licence else None,
     )
 

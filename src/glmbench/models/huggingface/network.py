@@ -22,9 +22,12 @@ class LoadedNetwork:
         head: logits (n, vocabulary) of states (n, dim) of the last layer; None where `objective` is None.
         classifier: the whole network with a classification head, called with `input_ids` and `attention_mask`, whose
             output has `logits` (batch, labels); `body` is a part of it. None where the checkpoint has no such head.
+        flanks: the whole network where it predicts one base from a window beside or around it, by
+            `base_log_probabilities` (GenomeNet); `body` is a part of it. Else None.
     """
 
     body: nn.Module
     objective: Objective | None = None
     head: Callable[[Tensor], Tensor] | None = None
     classifier: nn.Module | None = None
+    flanks: nn.Module | None = None

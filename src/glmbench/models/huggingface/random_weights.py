@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, cast
 from glmbench.models.huggingface.checkpoint import locate
 from glmbench.models.huggingface.checkpoint_card import describe
 from glmbench.models.huggingface.encoder import EMBEDDING_VERSION, HuggingFaceModel, Settings
-from glmbench.models.huggingface.weights import implementation, random_weights, read_config, read_tokenizer
+from glmbench.models.huggingface.loading import make_model
+from glmbench.models.huggingface.network import LoadedNetwork
+from glmbench.models.huggingface.weights import implementation, random_network, read_config, read_tokenizer
 from glmbench.models.reference import ModelReference, Options
 from glmbench.storage.hashing import sha256_json
 
@@ -35,7 +37,7 @@ def load_random_weights(
     checkpoint = locate(reference, trust_remote_code=trust_remote_code, offline=offline, weights=False)
     config = read_config(checkpoint, text)
     tokenizer = read_tokenizer(checkpoint, text)
-    network = random_weights(checkpoint, config, seed)
+    network = random_network(checkpoint, config, seed)
     code = implementation(network, tokenizer, config)
     content = ["random", checkpoint.content_hash(weights=False), _state_hash(network), code, EMBEDDING_VERSION]
     card = describe(checkpoint, reference, sha256_json(content))
@@ -45,14 +47,17 @@ def load_random_weights(
         "description": f"architecture and tokenizer of {card.name}, weights initialised from seed {seed}",
         "pretraining": {},
     }
-    return HuggingFaceModel(network, tokenizer, config, settings, card.model_copy(update=update))
+    return make_model(network, tokenizer, config, settings, card.model_copy(update=update))
 
 
-def _state_hash(network: nn.Module) -> str:
+def _state_hash(network: LoadedNetwork) -> str:
+    """SHA-256 of all weights, those of heads included."""
     from hashlib import sha256
 
     digest = sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.contiguous().numpy())
+    heads = (network.head, network.classifier, network.flanks)
+    for number, module in enumerate((network.body, *(cast("nn.Module | None", head) for head in heads))):
+        for name, tensor in sorted(module.state_dict().items() if module is not None else ()):
+            digest.update(f"{number} {name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.contiguous().numpy())
     return digest.hexdigest()
