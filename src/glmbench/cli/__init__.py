@@ -16,13 +16,19 @@ from glmbench.cli import (
     cite,
     compare,
     doctor,
+    embed,
+    env,
     get,
+    impute,
     ls,
     npmi,
     plan,
+    predict,
     pretrain,
     report,
     run,
+    score,
+    score_variants,
     show,
     simulate,
     tokenizer,
@@ -39,7 +45,11 @@ app = typer.Typer(
 
 for verb in (ls, show, get, check, plan, run, compare, report, cite, npmi, pretrain, simulate, doctor):
     app.command(verb.__name__.rpartition(".")[2])(verb.command)
+for verb in (embed, score, impute, predict):
+    app.command(verb.__name__.rpartition(".")[2])(verb.command)
+app.command("score-variants")(score_variants.command)
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(env.app, name="env")
 
 
 def main() -> None:
