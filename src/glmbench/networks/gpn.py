@@ -7,18 +7,15 @@ convolution sees zeros, so sequences are taken one length at a time and nothing 
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput
 
 from glmbench.networks.gpn_config import GPNConfig
-from glmbench.networks.outputs import as_asked, masked_lm_output, refuse_unsupported, wants_states
+from glmbench.networks.packed_models import PackedForMaskedLM, PackedModel
 from glmbench.networks.packing import Packing
-from glmbench.networks.unpadding import find_rows
 
 
 class OneHot(nn.Module):
@@ -70,8 +67,10 @@ class GPNPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
 
 
-class GPNModel(GPNPreTrainedModel):
+class GPNModel(GPNPreTrainedModel, PackedModel):
     """The encoder."""
+
+    embeddings_at = "embedding"
 
     def __init__(self, config: GPNConfig) -> None:
         super().__init__(config)
@@ -79,12 +78,14 @@ class GPNModel(GPNPreTrainedModel):
         self.encoder = nn.ModuleList(Layer(config, layer) for layer in range(config.num_hidden_layers))
         self.post_init()
 
-    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
-        """See `networks.packing.PackedLanguageModel`."""
-        return self.layer_states(ids, packing, asked=asked)[-1]
-
     def layer_states(
-        self, ids: Tensor, packing: Packing, *, every: bool = False, asked: Tensor | None = None
+        self,
+        ids: Tensor,
+        packing: Packing,
+        segments: Tensor | None = None,
+        *,
+        every: bool = False,
+        asked: Tensor | None = None,
     ) -> list[Tensor]:
         """States (tokens, dim) of packed ids: of the last layer, or with `every` of the one-hot rows and each layer.
 
@@ -96,23 +97,6 @@ class GPNModel(GPNPreTrainedModel):
             x = layer(x, packing, asked if layer is self.encoder[-1] else None)
             states = [*states, x] if every else [x]
         return states
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """States (batch, length, dim) of ids (batch, length), 0 at padding."""
-        refuse_unsupported(inputs_embeds, output_attentions)
-        rows = find_rows(input_ids, attention_mask)
-        every = wants_states(output_hidden_states, self.config)
-        states = [rows.pad(x) for x in self.layer_states(rows.pack(input_ids), rows.packing, every=every)]
-        output = BaseModelOutput(last_hidden_state=states[-1], hidden_states=tuple(states) if every else None)
-        return as_asked(output, return_dict, self.config)
 
 
 class MaskedLMHead(nn.Module):
@@ -130,8 +114,10 @@ class MaskedLMHead(nn.Module):
         return logits.float()
 
 
-class GPNForMaskedLM(GPNPreTrainedModel):
+class GPNForMaskedLM(GPNPreTrainedModel, PackedForMaskedLM):
     """The encoder with its head: a `networks.packing.PackedLanguageModel`."""
+
+    decoder_at = "cls.decoder.3"
 
     def __init__(self, config: GPNConfig) -> None:
         super().__init__(config)
@@ -139,30 +125,7 @@ class GPNForMaskedLM(GPNPreTrainedModel):
         self.cls = MaskedLMHead(config)
         self.post_init()
 
-    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
-        """See `networks.packing.PackedLanguageModel`."""
-        states: Tensor = self.model.packed_states(ids, packing, asked)
-        return states
-
     def head(self, states: Tensor) -> Tensor:
         """See `networks.packing.PackedLanguageModel`."""
         logits: Tensor = self.cls(states)
         return logits
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """Logits (batch, length, vocabulary) of ids (batch, length), and the loss of labels that are not -100."""
-        refuse_unsupported(inputs_embeds, output_attentions)
-        rows = find_rows(input_ids, attention_mask)
-        every = wants_states(output_hidden_states, self.config)
-        states = self.model.layer_states(rows.pack(input_ids), rows.packing, every=every)
-        shown = tuple(rows.pad(x) for x in states) if every else None
-        return as_asked(masked_lm_output(self.head(states[-1]), labels, rows, shown), return_dict, self.config)

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutput
 
 from glmbench.errors import Unsupported
 from glmbench.networks.hyenadna_config import HyenaDNAConfig
-from glmbench.networks.outputs import IGNORED, as_asked, classifier_output, refuse_unsupported, wants_states
+from glmbench.networks.outputs import IGNORED, as_asked, refuse_unsupported
+from glmbench.networks.packed_models import PackedForSequenceClassification, PackedModel
 from glmbench.networks.packing import Packing
-from glmbench.networks.unpadding import find_rows
 
 _FAST_DECAY, _SLOW_DECAY, _TARGET, _SHIFT = 0.3, 1.5, 1e-2, 0.05
 """The window over a filter: its features decay to 1 % within 0.3 to 1.5 of the longest input, and never below 5 %."""
@@ -190,32 +190,24 @@ class HyenaDNAPreTrainedModel(PreTrainedModel):
     base_model_prefix = "hyena"
 
 
-class HyenaDNAModel(HyenaDNAPreTrainedModel):
+class HyenaDNAModel(HyenaDNAPreTrainedModel, PackedModel):
     """The stack of the decoder."""
+
+    embeddings_at = "backbone.embeddings.word_embeddings"
 
     def __init__(self, config: HyenaDNAConfig) -> None:
         super().__init__(config)
         self.backbone = Backbone(config)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Embedding:
-        """The token embeddings."""
-        return self.backbone.embeddings.word_embeddings
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embeddings."""
-        self.backbone.embeddings.word_embeddings = cast(nn.Embedding, value)
-
-    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
-        """See `networks.packing.PackedLanguageModel`; a token sees those before it and itself.
-
-        Raises:
-            Unsupported: a sequence is longer than the filters.
-        """
-        return self.layer_states(ids, packing, asked=asked)[-1]
-
     def layer_states(
-        self, ids: Tensor, packing: Packing, *, every: bool = False, asked: Tensor | None = None
+        self,
+        ids: Tensor,
+        packing: Packing,
+        segments: Tensor | None = None,
+        *,
+        every: bool = False,
+        asked: Tensor | None = None,
     ) -> list[Tensor]:
         """States (tokens, dim) of packed ids: of the last layer, or with `every` of the embeddings and each layer.
 
@@ -234,23 +226,6 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
             states = [*states, x] if every else [x]
         states[-1] = self.backbone.ln_f(x)
         return states
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """States (batch, length, dim) of ids (batch, length), 0 at padding, which may stand on either side."""
-        refuse_unsupported(inputs_embeds, output_attentions)
-        rows = find_rows(input_ids, attention_mask)
-        every = wants_states(output_hidden_states, self.config)
-        states = [rows.pad(x) for x in self.layer_states(rows.pack(input_ids), rows.packing, every=every)]
-        output = BaseModelOutput(last_hidden_state=states[-1], hidden_states=tuple(states) if every else None)
-        return as_asked(output, return_dict, self.config)
 
 
 class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel):
@@ -295,7 +270,8 @@ class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel):
         output_attentions: bool | None = None,
     ) -> Any:
         """Logits (batch, length, rows) of the token after each, and the loss of labels that are not -100."""
-        encoded = self.hyena(input_ids, attention_mask, output_hidden_states, True, inputs_embeds, output_attentions)
+        refuse_unsupported(inputs_embeds, output_attentions)
+        encoded = self.hyena(input_ids, attention_mask, output_hidden_states=output_hidden_states, return_dict=True)
         logits = self.head(encoded.last_hidden_state)
         loss = None
         if labels is not None:
@@ -304,7 +280,7 @@ class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel):
         return as_asked(output, return_dict, self.config)
 
 
-class HyenaDNAForSequenceClassification(HyenaDNAPreTrainedModel):
+class HyenaDNAForSequenceClassification(HyenaDNAPreTrainedModel, PackedForSequenceClassification):
     """The decoder and a linear layer on its last token, which has seen the whole sequence."""
 
     def __init__(self, config: HyenaDNAConfig) -> None:
@@ -313,21 +289,11 @@ class HyenaDNAForSequenceClassification(HyenaDNAPreTrainedModel):
         self.score = nn.Linear(config.hidden_size, cast(int, config.num_labels), bias=False)
         self.post_init()
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """Scores (batch, num_labels), and the loss of labels; see `networks.outputs.classifier_output`."""
-        encoded = self.hyena(input_ids, attention_mask, output_hidden_states, True, inputs_embeds, output_attentions)
-        states = encoded.last_hidden_state
-        length = input_ids.shape[1]
-        real = torch.ones_like(input_ids) if attention_mask is None else (attention_mask != 0).long()
+    def scores(self, encoded: BaseModelOutputWithPooling, attention_mask: Tensor | None) -> Tensor:
+        """See `networks.packed_models.PackedForSequenceClassification`."""
+        states = cast(Tensor, encoded.last_hidden_state)
+        batch, length = states.shape[:2]
+        real = states.new_ones(batch, length) if attention_mask is None else (attention_mask != 0).long()
         last = length - 1 - real.flip(1).argmax(1)
-        logits = self.score(states[torch.arange(len(states), device=states.device), last])
-        return as_asked(classifier_output(logits, labels, encoded.hidden_states), return_dict, self.config)
+        logits: Tensor = self.score(states[torch.arange(batch, device=states.device), last])
+        return logits

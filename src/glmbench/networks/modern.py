@@ -6,21 +6,21 @@ The block is ModernBERT's (Warner et al., 2024): with layer norm and rotary posi
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from glmbench.networks.alibi import alibi_slopes
 from glmbench.networks.attention import Attention, Needs, make_attention, product_dtype
 from glmbench.networks.modern_config import ModernConfig
-from glmbench.networks.outputs import as_asked, classifier_output, masked_lm_output, refuse_unsupported, wants_states
+from glmbench.networks.packed_models import PackedForMaskedLM, PackedForSequenceClassification, PackedModel
 from glmbench.networks.packing import Packing
 from glmbench.networks.rotary import rotary_angles, rotate
-from glmbench.networks.unpadding import find_rows, positions
+from glmbench.networks.unpadding import positions
 
 Angles = tuple[Tensor, Tensor]
 
@@ -120,8 +120,10 @@ class ModernPreTrainedModel(PreTrainedModel):
             nn.init.normal_(module.weight, std=spread)  # transformers spares weights that were read from a file
 
 
-class ModernModel(ModernPreTrainedModel):
+class ModernModel(ModernPreTrainedModel, PackedModel):
     """The encoder."""
+
+    embeddings_at = "embeddings.tokens"
 
     def __init__(self, config: ModernConfig) -> None:
         super().__init__(config)
@@ -130,20 +132,14 @@ class ModernModel(ModernPreTrainedModel):
         self.final_norm = _norm(config)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Embedding:
-        """The token embeddings."""
-        return self.embeddings.tokens
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embeddings."""
-        self.embeddings.tokens = cast(nn.Embedding, value)
-
-    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
-        """See `networks.packing.PackedLanguageModel`."""
-        return self.layer_states(ids, packing, asked=asked)[-1]
-
     def layer_states(
-        self, ids: Tensor, packing: Packing, *, every: bool = False, asked: Tensor | None = None
+        self,
+        ids: Tensor,
+        packing: Packing,
+        segments: Tensor | None = None,
+        *,
+        every: bool = False,
+        asked: Tensor | None = None,
     ) -> list[Tensor]:
         """States (tokens, dim) of packed ids: of the last layer, or with `every` of the embeddings and each layer.
 
@@ -158,23 +154,6 @@ class ModernModel(ModernPreTrainedModel):
             states = [*states, x] if every else [x]
         states[-1] = self.final_norm(x)
         return states
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """States (batch, length, dim) of ids (batch, length), 0 at padding."""
-        refuse_unsupported(inputs_embeds, output_attentions)
-        rows = find_rows(input_ids, attention_mask)
-        every = wants_states(output_hidden_states, self.config)
-        states = [rows.pad(x) for x in self.layer_states(rows.pack(input_ids), rows.packing, every=every)]
-        output = BaseModelOutput(last_hidden_state=states[-1], hidden_states=tuple(states) if every else None)
-        return as_asked(output, return_dict, self.config)
 
     def _attention(self, x: Tensor, packing: Packing) -> Attention:
         config = self.config
@@ -210,9 +189,10 @@ class MaskedLMHead(nn.Module):
         return logits.float()
 
 
-class ModernForMaskedLM(ModernPreTrainedModel):
+class ModernForMaskedLM(ModernPreTrainedModel, PackedForMaskedLM):
     """The encoder with its tied head: a `networks.packing.PackedLanguageModel`."""
 
+    decoder_at = "lm_head.decoder"
     _tied_weights_keys = {"lm_head.decoder.weight": "model.embeddings.tokens.weight"}  # noqa: RUF012
 
     def __init__(self, config: ModernConfig) -> None:
@@ -221,49 +201,13 @@ class ModernForMaskedLM(ModernPreTrainedModel):
         self.lm_head = MaskedLMHead(config)
         self.post_init()
 
-    def get_output_embeddings(self) -> nn.Linear:
-        """The decoder, whose weight is tied."""
-        decoder: nn.Linear = self.lm_head.decoder
-        return decoder
-
-    def set_output_embeddings(self, value: nn.Linear) -> None:
-        """Replace the decoder."""
-        self.lm_head.decoder = value
-
-    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
-        """See `networks.packing.PackedLanguageModel`."""
-        states: Tensor = self.model.packed_states(ids, packing, asked)
-        return states
-
     def head(self, states: Tensor) -> Tensor:
         """See `networks.packing.PackedLanguageModel`."""
         logits: Tensor = self.lm_head(states)
         return logits
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """Logits (batch, length, vocabulary) of ids (batch, length), and the loss of labels that are not -100.
 
-        Segments are accepted, as tokenizers give them, and ignored: this encoder has none.
-        """
-        refuse_unsupported(inputs_embeds, output_attentions)
-        rows = find_rows(input_ids, attention_mask)
-        every = wants_states(output_hidden_states, self.config)
-        states = self.model.layer_states(rows.pack(input_ids), rows.packing, every=every)
-        shown = tuple(rows.pad(x) for x in states) if every else None
-        return as_asked(masked_lm_output(self.head(states[-1]), labels, rows, shown), return_dict, self.config)
-
-
-class ModernForSequenceClassification(ModernPreTrainedModel):
+class ModernForSequenceClassification(ModernPreTrainedModel, PackedForSequenceClassification):
     """The encoder, the mean over real tokens, dropout and a linear layer."""
 
     def __init__(self, config: ModernConfig) -> None:
@@ -273,21 +217,9 @@ class ModernForSequenceClassification(ModernPreTrainedModel):
         self.classifier = nn.Linear(config.hidden_size, cast(int, config.num_labels))
         self.post_init()
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """Scores (batch, num_labels), and the loss of labels; see `networks.outputs.classifier_output`."""
-        refuse_unsupported(inputs_embeds, output_attentions)
-        encoded = self.model(input_ids, attention_mask, output_hidden_states=output_hidden_states, return_dict=True)
-        states = encoded.last_hidden_state  # 0 at padding
+    def scores(self, encoded: BaseModelOutputWithPooling, attention_mask: Tensor | None) -> Tensor:
+        """See `networks.packed_models.PackedForSequenceClassification`."""
+        states = cast(Tensor, encoded.last_hidden_state)  # 0 at padding
         counts = states.shape[1] if attention_mask is None else (attention_mask != 0).sum(1, keepdim=True)
-        logits = self.classifier(self.dropout(states.sum(1) / counts))
-        return as_asked(classifier_output(logits, labels, encoded.hidden_states), return_dict, self.config)
+        logits: Tensor = self.classifier(self.dropout(states.sum(1) / counts))
+        return logits

@@ -6,20 +6,20 @@ checkpoints, whose own code this replaces. Dropout stands where it stands there,
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from glmbench.networks.attention import Attention, Needs, make_attention, product_dtype
 from glmbench.networks.nucleotide_transformer_config import NucleotideTransformerConfig
-from glmbench.networks.outputs import as_asked, classifier_output, masked_lm_output, refuse_unsupported, wants_states
+from glmbench.networks.packed_models import PackedForMaskedLM, PackedForSequenceClassification, PackedModel
 from glmbench.networks.packing import Packing
 from glmbench.networks.rotary import rotary_angles, rotate
-from glmbench.networks.unpadding import find_rows, positions
+from glmbench.networks.unpadding import positions
 
 Angles = tuple[Tensor, Tensor]
 
@@ -130,7 +130,7 @@ class NucleotideTransformerPreTrainedModel(PreTrainedModel):
     base_model_prefix = "esm"
 
 
-class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel):
+class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel, PackedModel):
     """The encoder."""
 
     def __init__(self, config: NucleotideTransformerConfig) -> None:
@@ -139,20 +139,14 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel):
         self.encoder = Encoder(config)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Embedding:
-        """The token embeddings."""
-        return self.embeddings.word_embeddings
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embeddings."""
-        self.embeddings.word_embeddings = cast(nn.Embedding, value)
-
-    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
-        """See `networks.packing.PackedLanguageModel`."""
-        return self.layer_states(ids, packing, asked=asked)[-1]
-
     def layer_states(
-        self, ids: Tensor, packing: Packing, *, every: bool = False, asked: Tensor | None = None
+        self,
+        ids: Tensor,
+        packing: Packing,
+        segments: Tensor | None = None,
+        *,
+        every: bool = False,
+        asked: Tensor | None = None,
     ) -> list[Tensor]:
         """States (tokens, dim) of packed ids: of the last layer, or with `every` of the embeddings and each layer.
 
@@ -169,23 +163,6 @@ class NucleotideTransformerModel(NucleotideTransformerPreTrainedModel):
             states = [*states, x] if every else [x]
         states[-1] = self.encoder.emb_layer_norm_after(x)
         return states
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """States (batch, length, dim) of ids (batch, length), 0 at padding."""
-        refuse_unsupported(inputs_embeds, output_attentions)
-        rows = find_rows(input_ids, attention_mask)
-        every = wants_states(output_hidden_states, self.config)
-        states = [rows.pad(x) for x in self.layer_states(rows.pack(input_ids), rows.packing, every=every)]
-        output = BaseModelOutput(last_hidden_state=states[-1], hidden_states=tuple(states) if every else None)
-        return as_asked(output, return_dict, self.config)
 
     def _attention(self, x: Tensor, packing: Packing) -> Attention:
         dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
@@ -209,9 +186,10 @@ class MaskedLMHead(nn.Module):
         return logits.float()
 
 
-class NucleotideTransformerForMaskedLM(NucleotideTransformerPreTrainedModel):
+class NucleotideTransformerForMaskedLM(NucleotideTransformerPreTrainedModel, PackedForMaskedLM):
     """The encoder with its head: a `networks.packing.PackedLanguageModel`."""
 
+    decoder_at = "lm_head.decoder"
     # ties only where the configuration says so
     _tied_weights_keys = {"lm_head.decoder.weight": "esm.embeddings.word_embeddings.weight"}  # noqa: RUF012
 
@@ -221,42 +199,10 @@ class NucleotideTransformerForMaskedLM(NucleotideTransformerPreTrainedModel):
         self.lm_head = MaskedLMHead(config)
         self.post_init()
 
-    def get_output_embeddings(self) -> nn.Linear:
-        """The decoder."""
-        decoder: nn.Linear = self.lm_head.decoder
-        return decoder
-
-    def set_output_embeddings(self, value: nn.Linear) -> None:
-        """Replace the decoder."""
-        self.lm_head.decoder = value
-
-    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
-        """See `networks.packing.PackedLanguageModel`."""
-        states: Tensor = self.esm.packed_states(ids, packing, asked)
-        return states
-
     def head(self, states: Tensor) -> Tensor:
         """See `networks.packing.PackedLanguageModel`."""
         logits: Tensor = self.lm_head(states)
         return logits
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """Logits (batch, length, vocabulary) of ids (batch, length), and the loss of labels that are not -100."""
-        refuse_unsupported(inputs_embeds, output_attentions)
-        rows = find_rows(input_ids, attention_mask)
-        every = wants_states(output_hidden_states, self.config)
-        states = self.esm.layer_states(rows.pack(input_ids), rows.packing, every=every)
-        shown = tuple(rows.pad(x) for x in states) if every else None
-        return as_asked(masked_lm_output(self.head(states[-1]), labels, rows, shown), return_dict, self.config)
 
 
 class ClassificationHead(nn.Module):
@@ -276,7 +222,9 @@ class ClassificationHead(nn.Module):
         return scores
 
 
-class NucleotideTransformerForSequenceClassification(NucleotideTransformerPreTrainedModel):
+class NucleotideTransformerForSequenceClassification(
+    NucleotideTransformerPreTrainedModel, PackedForSequenceClassification
+):
     """The encoder with ESM's classification head; padding must be on the right."""
 
     def __init__(self, config: NucleotideTransformerConfig) -> None:
@@ -285,18 +233,7 @@ class NucleotideTransformerForSequenceClassification(NucleotideTransformerPreTra
         self.classifier = ClassificationHead(config)
         self.post_init()
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """Scores (batch, num_labels), and the loss of labels; see `networks.outputs.classifier_output`."""
-        refuse_unsupported(inputs_embeds, output_attentions)
-        encoded = self.esm(input_ids, attention_mask, output_hidden_states=output_hidden_states, return_dict=True)
-        logits = self.classifier(encoded.last_hidden_state)
-        return as_asked(classifier_output(logits, labels, encoded.hidden_states), return_dict, self.config)
+    def scores(self, encoded: BaseModelOutputWithPooling, attention_mask: Tensor | None) -> Tensor:
+        """See `networks.packed_models.PackedForSequenceClassification`."""
+        logits: Tensor = self.classifier(encoded.last_hidden_state)
+        return logits

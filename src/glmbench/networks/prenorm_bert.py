@@ -6,9 +6,8 @@ the residual stream what it makes of the normed stream (Xiong et al., 2020).
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
@@ -16,10 +15,11 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from glmbench.errors import Unsupported
 from glmbench.networks.attention import Attention, Needs, make_attention, product_dtype
-from glmbench.networks.outputs import as_asked, classifier_output, masked_lm_output, refuse_unsupported, wants_states
+from glmbench.networks.bert_heads import MaskedLMHead, Pooler
+from glmbench.networks.packed_models import PackedForMaskedLM, PackedForSequenceClassification, PackedModel
 from glmbench.networks.packing import Packing
 from glmbench.networks.prenorm_bert_config import PrenormBertConfig
-from glmbench.networks.unpadding import find_rows, positions
+from glmbench.networks.unpadding import positions
 
 
 def _norm(config: PrenormBertConfig) -> nn.LayerNorm:
@@ -126,18 +126,6 @@ class Encoder(nn.Module):
         self.last_layer_ln = _norm(config) if config.last_layer_norm else None
 
 
-class Pooler(nn.Module):
-    """The first token through a dense layer and tanh."""
-
-    def __init__(self, config: PrenormBertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-
-    def forward(self, states: Tensor) -> Tensor:
-        """(batch, dim) of (batch, length, dim)."""
-        return torch.tanh(self.dense(states[:, 0]))
-
-
 class PrenormBertPreTrainedModel(PreTrainedModel):
     """What these networks share. Weights start as in BERT: normal with `initializer_range`, biases at 0."""
 
@@ -146,7 +134,7 @@ class PrenormBertPreTrainedModel(PreTrainedModel):
     base_model_prefix = "bert"
 
 
-class PrenormBertModel(PrenormBertPreTrainedModel):
+class PrenormBertModel(PrenormBertPreTrainedModel, PackedModel):
     """The encoder, with or without the pooler."""
 
     def __init__(self, config: PrenormBertConfig, add_pooling_layer: bool = True) -> None:
@@ -155,18 +143,6 @@ class PrenormBertModel(PrenormBertPreTrainedModel):
         self.encoder = Encoder(config)
         self.pooler = Pooler(config) if add_pooling_layer else None
         self.post_init()
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        """The token embeddings."""
-        return self.embeddings.word_embeddings
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the token embeddings."""
-        self.embeddings.word_embeddings = cast(nn.Embedding, value)
-
-    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
-        """See `networks.packing.PackedLanguageModel`."""
-        return self.layer_states(ids, packing, asked=asked)[-1]
 
     def layer_states(
         self,
@@ -199,28 +175,9 @@ class PrenormBertModel(PrenormBertPreTrainedModel):
             states[-1] = self.encoder.last_layer_ln(states[-1])
         return states
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """States (batch, length, dim) of ids (batch, length), 0 at padding, and the pooled first token."""
-        refuse_unsupported(inputs_embeds, output_attentions)
-        rows = find_rows(input_ids, attention_mask)
-        segments = None if token_type_ids is None else rows.pack(token_type_ids)
-        every = wants_states(output_hidden_states, self.config)
-        states = [rows.pad(x) for x in self.layer_states(rows.pack(input_ids), rows.packing, segments, every=every)]
-        output = BaseModelOutputWithPooling(
-            last_hidden_state=states[-1],
-            pooler_output=None if self.pooler is None else self.pooler(states[-1]),
-            hidden_states=tuple(states) if every else None,
-        )
-        return as_asked(output, return_dict, self.config)
+    def pooled(self, states: Tensor) -> Tensor | None:
+        """See `networks.packed_models.PackedModel`."""
+        return None if self.pooler is None else self.pooler(states)
 
     def _attention(self, x: Tensor, packing: Packing) -> Attention:
         dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
@@ -228,45 +185,10 @@ class PrenormBertModel(PrenormBertPreTrainedModel):
         return make_attention(self.config.attention_backend, needs)
 
 
-class Transform(nn.Module):
-    """The dense layer of the head."""
-
-    def __init__(self, config: PrenormBertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.LayerNorm = _norm(config)
-
-    def forward(self, states: Tensor) -> Tensor:
-        """(n, dim) to (n, dim)."""
-        out: Tensor = self.LayerNorm(functional.gelu(self.dense(states)))
-        return out
-
-
-class Predictions(nn.Module):
-    """States to logits; the decoder's weight is the token embeddings', its bias is its own."""
-
-    def __init__(self, config: PrenormBertConfig) -> None:
-        super().__init__()
-        self.transform = Transform(config)
-        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
-
-    def forward(self, states: Tensor) -> Tensor:
-        """Float32 logits (n, vocabulary) of states (n, dim)."""
-        logits: Tensor = self.decoder(self.transform(states))
-        return logits.float()
-
-
-class MaskedLMHead(nn.Module):
-    """A level in the names of parameters."""
-
-    def __init__(self, config: PrenormBertConfig) -> None:
-        super().__init__()
-        self.predictions = Predictions(config)
-
-
-class PrenormBertForMaskedLM(PrenormBertPreTrainedModel):
+class PrenormBertForMaskedLM(PrenormBertPreTrainedModel, PackedForMaskedLM):
     """The encoder with its tied head: a `networks.packing.PackedLanguageModel`."""
 
+    decoder_at = "cls.predictions.decoder"
     _tied_weights_keys = {"cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight"}  # noqa: RUF012
 
     def __init__(self, config: PrenormBertConfig) -> None:
@@ -275,45 +197,13 @@ class PrenormBertForMaskedLM(PrenormBertPreTrainedModel):
         self.cls = MaskedLMHead(config)
         self.post_init()
 
-    def get_output_embeddings(self) -> nn.Linear:
-        """The decoder, whose weight is tied."""
-        return self.cls.predictions.decoder
-
-    def set_output_embeddings(self, value: nn.Linear) -> None:
-        """Replace the decoder."""
-        self.cls.predictions.decoder = value
-
-    def packed_states(self, ids: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
-        """See `networks.packing.PackedLanguageModel`."""
-        return self.bert.packed_states(ids, packing, asked)
-
     def head(self, states: Tensor) -> Tensor:
         """See `networks.packing.PackedLanguageModel`."""
         logits: Tensor = self.cls.predictions(states)
         return logits
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """Logits (batch, length, vocabulary) of ids (batch, length), and the loss of labels that are not -100."""
-        refuse_unsupported(inputs_embeds, output_attentions)
-        rows = find_rows(input_ids, attention_mask)
-        segments = None if token_type_ids is None else rows.pack(token_type_ids)
-        every = wants_states(output_hidden_states, self.config)
-        states = self.bert.layer_states(rows.pack(input_ids), rows.packing, segments, every=every)
-        shown = tuple(rows.pad(x) for x in states) if every else None
-        return as_asked(masked_lm_output(self.head(states[-1]), labels, rows, shown), return_dict, self.config)
 
-
-class PrenormBertForSequenceClassification(PrenormBertPreTrainedModel):
+class PrenormBertForSequenceClassification(PrenormBertPreTrainedModel, PackedForSequenceClassification):
     """The encoder with pooler, dropout and a linear layer."""
 
     def __init__(self, config: PrenormBertConfig) -> None:
@@ -324,21 +214,7 @@ class PrenormBertForSequenceClassification(PrenormBertPreTrainedModel):
         self.classifier = nn.Linear(config.hidden_size, cast(int, config.num_labels))
         self.post_init()
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-    ) -> Any:
-        """Scores (batch, num_labels), and the loss of labels; see `networks.outputs.classifier_output`."""
-        refuse_unsupported(inputs_embeds, output_attentions)
-        encoded = self.bert(
-            input_ids, attention_mask, token_type_ids, output_hidden_states=output_hidden_states, return_dict=True
-        )
-        logits = self.classifier(self.dropout(encoded.pooler_output))
-        return as_asked(classifier_output(logits, labels, encoded.hidden_states), return_dict, self.config)
+    def scores(self, encoded: BaseModelOutputWithPooling, attention_mask: Tensor | None) -> Tensor:
+        """See `networks.packed_models.PackedForSequenceClassification`."""
+        logits: Tensor = self.classifier(self.dropout(encoded.pooler_output))
+        return logits
