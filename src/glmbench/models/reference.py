@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 from glmbench.errors import UsageError
 
-EXAMPLES = "kmer:5, kmer:1-4, kmer:pos3, onehot-cnn, hf:PATH-or-hub-id, random:PATH-or-hub-id"
+EXAMPLES = "kmer:5, kmer:pos3, onehot-cnn, hf:PATH-or-hub-id, zoo:dnabert-6, h5:FILE.hdf5, random:PATH-or-hub-id"
 
 _OPTIONS = re.compile(r"\?([A-Za-z_]+=[^&=]*(?:&[A-Za-z_]+=[^&=]*)*)$")
 _REVISION = re.compile(r"@([A-Za-z0-9][A-Za-z0-9._-]*)$")

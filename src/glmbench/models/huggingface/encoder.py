@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from glmbench.models.huggingface.network import LoadedNetwork
     from glmbench.networks.packing import Packing
 
-EMBEDDING_VERSION = 1
+EMBEDDING_VERSION = 2
 """Part of every fingerprint; raised when the same files and options give other numbers."""
 
 
