@@ -35,7 +35,7 @@ def test_every_scheme_has_its_loader_and_a_line_of_help() -> None:
 
 
 def test_unknown_scheme_names_the_near_one_and_examples() -> None:
-    with pytest.raises(UsageError, match=r"unknown scheme 'kmre' \(did you mean kmer\?\).*kmer:1-4"):
+    with pytest.raises(UsageError, match=r"unknown scheme 'kmre' \(did you mean kmer\?\).*kmer:pos3"):
         registry.load("kmre:5")
 
 
