@@ -199,6 +199,11 @@ def test_questions_with_one_input_are_asked_once(folders: Callable[[str], Path])
     model = model_of(folders("characters"))
     model.fill([text] * len(text), range(len(text)))
     assert model.passes == len(text)
+    blocks = model_of(folders("blocks"))
+    together = blocks.fill([text] * len(text), range(len(text)))
+    assert blocks.passes == len(text) // 6 + len(text) % 6  # bases of one token share a row
+    alone = [model_of(folders("blocks")).fill([text], [at])[0] for at in (0, 4, len(text) - 1)]
+    np.testing.assert_allclose(together[[0, 4, len(text) - 1]], alone, atol=2e-6)
     bpe = model_of(folders("bpe"))
     bpe.fill(alleles, positions)
     assert 3 <= bpe.passes <= 12  # distinct token rows

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import Literal, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -230,20 +231,26 @@ class MaskedBases:
         return start, start + room
 
     def _answers(self, questions: list[Question]) -> list[NDArray[np.float64]]:
-        """Log probabilities (4,) of each question."""
+        """Log probabilities (4,) of each question; those of one row (other bases of its masked tokens) share a pass."""
         answers: list[NDArray[np.float64]] = [np.empty(0)] * len(questions)
-        rows, asked = (
-            [question.row.tolist() for question in questions],
-            [question.masked.tolist() for question in questions],
-        )
+        sharing: dict[bytes, list[int]] = {}
+        for index, question in enumerate(questions):
+            sharing.setdefault(question.row.tobytes(), []).append(index)
+        groups = list(sharing.values())
+        first = [questions[group[0]] for group in groups]
+        rows, asked = [one.row.tolist() for one in first], [one.masked.tolist() for one in first]
         for batch, logits in self._runner.logits(rows, asked):
             checked(logits)
-            places = np.concatenate([questions[index].places for index in batch])
-            ids = np.concatenate([questions[index].amid for index in batch]).astype(np.int64)
-            number = np.array([len(questions[index].masked) for index in batch])
-            each = self._readout.at(logits, places, ids)
+            ends = np.cumsum([len(asked[index]) for index in batch])
+            of_row = [np.arange(end - len(asked[index]), end) for index, end in zip(batch, ends, strict=True)]
+            here = [index for group in batch for index in groups[group]]
+            which = np.concatenate([of for of, group in zip(of_row, batch, strict=True) for _ in groups[group]])
+            places = np.concatenate([questions[index].places for index in here])
+            ids = np.concatenate([questions[index].amid for index in here]).astype(np.int64)
+            number = np.array([len(questions[index].masked) for index in here])
+            each = self._readout.at(logits[torch.from_numpy(which)], places, ids)
             means = np.logaddexp.reduceat(each, np.cumsum(number) - number, axis=0) - np.log(number)[:, None]
-            for index, mean in zip(batch, means, strict=True):
+            for index, mean in zip(here, means, strict=True):
                 answers[index] = mean
         return answers
 
