@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from glmbench.evaluation.run import run
     from glmbench.evaluation.store import Store
     from glmbench.evaluation.summary import arms
+    from glmbench.methods.variant_effect.score import score_variants
     from glmbench.models.callable import from_callable
+    from glmbench.models.conformance import check as check_model
     from glmbench.models.registry import load as load_model
     from glmbench.pretraining.pretrain import pretrain
     from glmbench.pretraining.recipe import load as load_recipe
@@ -31,6 +33,7 @@ __all__ = [
     "Request",
     "Store",
     "arms",
+    "check_model",
     "from_callable",
     "load_model",
     "load_recipe",
@@ -39,6 +42,7 @@ __all__ = [
     "plan",
     "pretrain",
     "run",
+    "score_variants",
 ]
 
 _HOME = {
@@ -47,6 +51,7 @@ _HOME = {
     "Request": "evaluation.request:Request",
     "Store": "evaluation.store:Store",
     "arms": "evaluation.summary:arms",
+    "check_model": "models.conformance:check",
     "from_callable": "models.callable:from_callable",
     "load_model": "models.registry:load",
     "load_recipe": "pretraining.recipe:load",
@@ -55,6 +60,7 @@ _HOME = {
     "pretrain": "pretraining.pretrain:pretrain",
     "plan": "evaluation.plan:plan",
     "run": "evaluation.run:run",
+    "score_variants": "methods.variant_effect.score:score_variants",
 }
 
 register_with_transformers()
