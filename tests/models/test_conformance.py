@@ -15,6 +15,7 @@ from glmbench.models.conformance import capabilities, check, covers
 from glmbench.models.model import ModelCard, States
 from glmbench.models.onehot_cnn import load_onehot_cnn
 from glmbench.models.reference import parse_reference
+from glmbench.sequences.encoding import reverse_complement
 
 MARKOV = np.log(np.array([[4, 3, 2, 1], [1, 4, 3, 2], [2, 1, 4, 3], [3, 2, 1, 4]]) / 10)
 """Of the next base given the one before; an unknown base, or none, says nothing."""
@@ -203,6 +204,27 @@ class Refuses(FirstOrder):
 )
 def test_a_broken_promise_is_found(broken: type[FirstOrder], found: str) -> None:
     assert found in problems(broken(context=100, outputs=("a", "c", "g", "t")))
+
+
+class BothStrands(FirstOrder):
+    """Averages over the strands, so that they do not matter."""
+
+    def embed(self, sequences: Sequence[str]) -> NDArray[np.float32]:
+        return sum(super(BothStrands, self).embed(one) for one in (sequences, list(map(reverse_complement, sequences))))
+
+    reach = "both"
+
+    def fill(self, sequences: Sequence[str], positions: Sequence[int]) -> NDArray[np.float32]:
+        other = [len(text) - 1 - at for text, at in zip(sequences, positions, strict=True)]
+        turned = super().fill(list(map(reverse_complement, sequences)), other)[:, ::-1]
+        log_p = (super().fill(sequences, positions) + turned) / 2
+        return log_p - np.logaddexp.reduce(log_p, axis=1, keepdims=True)
+
+
+def test_what_says_that_strands_do_not_matter_is_held_to_it() -> None:
+    assert problems(BothStrands(strands="both", outputs=("a", "c", "g", "t"))) == []
+    broken = problems(FirstOrder(strands="both", outputs=("a", "c", "g", "t")))
+    assert broken == [f"{what}: both strands give the same" for what in ("embed", "fill", "predict")]
 
 
 def test_a_refused_scan_is_no_problem_and_a_refused_fill_is_one() -> None:

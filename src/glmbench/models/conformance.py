@@ -103,10 +103,7 @@ def _embeds(model: Embeds, sequences: list[str]) -> Iterator[Finding]:
     yield _finite("embed", together)
     yield from _same_however_asked("embed", embed, sequences, together)
     if model.card.strands == "both":
-        from glmbench.sequences.encoding import reverse_complement
-
-        turned = embed([reverse_complement(sequence) for sequence in sequences])
-        yield _close("embed: both strands give the same", together, turned)
+        yield _close("embed: both strands give the same", together, embed(_turned(sequences)))
 
 
 def _fills(model: PredictsBases, sequences: list[str]) -> Iterator[Finding]:
@@ -119,6 +116,10 @@ def _fills(model: PredictsBases, sequences: list[str]) -> Iterator[Finding]:
     yield _close("fill: the base at the position makes no difference", log_p, model.fill(other, positions))
     alone = np.concatenate([model.fill([text], [at]) for text, at in zip(texts, positions, strict=True)])
     yield _close("fill: the same alone and in a batch", log_p, alone)
+    if model.card.strands == "both":
+        mirrored = [len(text) - 1 - at for text, at in zip(texts, positions, strict=True)]
+        other_strand = model.fill(_turned(texts), mirrored)[:, ::-1]  # A, C, G, T of the other strand are T, G, C, A
+        yield _close("fill: both strands give the same", log_p, other_strand)
     if model.reach == "left":
         cut = [
             text[: at + 1] + _random_sequence(len(text) - at - 1, 9) for text, at in zip(texts, positions, strict=True)
@@ -153,6 +154,8 @@ def _predicts(model: Predicts, sequences: list[str]) -> Iterator[Finding]:
     yield _shape("predict", together, (len(sequences), len(names) or together.shape[-1]))
     yield _finite("predict", together)
     yield from _same_however_asked("predict", model.predict, sequences, together)
+    if model.card.strands == "both":
+        yield _close("predict: both strands give the same", together, model.predict(_turned(sequences)))
 
 
 def _inspects(model: Inspectable, sequences: list[str]) -> Iterator[Finding]:
@@ -214,6 +217,12 @@ def covers(states: States, length: int) -> bool:
         return False
     in_order = bool((np.diff(starts) >= 0).all() and (starts[1:] <= ends[:-1]).all() and (ends > starts).all())
     return in_order and int(starts[0]) == 0 and int(ends.max()) == length
+
+
+def _turned(sequences: list[str]) -> list[str]:
+    from glmbench.sequences.encoding import reverse_complement
+
+    return [reverse_complement(sequence) for sequence in sequences]
 
 
 def _same_however_asked(
