@@ -208,6 +208,15 @@ def test_only_slow_models_are_cached(checkpoint: Callable[[str], Path], tmp_path
     assert cached.notes(SEQUENCES) == network.notes(SEQUENCES)
 
 
+@pytest.mark.parametrize(("reference", "slow"), [("h5:net.h5", True), ("worker:w.toml", True), ("kmer:3", False)])
+def test_schemes_whose_networks_are_slow(reference: str, slow: bool, counting: Counting, tmp_path: Path) -> None:
+    class Named:
+        card = model(counting).card.model_copy(update={"reference": reference})
+        embed = model(counting).embed
+
+    assert isinstance(with_cache(Named(), tmp_path), CachedEmbeddings) is slow
+
+
 def test_layers_of_one_network_do_not_mix(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     last, first = (with_cache(registry.load(f"hf:{checkpoint('bert')}?layer={layer}"), tmp_path) for layer in (-1, 0))
     assert isinstance(last, CachedEmbeddings)

@@ -30,6 +30,11 @@ def packing_of(*lengths: int) -> Packing:
     return Packing.from_offsets(np.concatenate(([0], np.cumsum(lengths))))
 
 
+def test_runs_are_of_neighbours_of_one_length() -> None:
+    assert packing_of(3, 3, 5, 3).runs == [(2, 3), (1, 5), (1, 3)]
+    assert packing_of(4).runs == [(1, 4)]
+
+
 def written_out(
     q: Tensor, k: Tensor, v: Tensor, packing: Packing, slopes: tuple[float, ...] | None, window: int | None
 ) -> Tensor:

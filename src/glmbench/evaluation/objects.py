@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from glmbench.models import registry
-from glmbench.models.embedding_cache import CachedEmbeddings, with_cache
+from glmbench.models.embedding_cache import with_cache
 from glmbench.models.model import Model
 from glmbench.storage.fetch import Access
 from glmbench.tasks.card import TaskCard
@@ -37,19 +37,22 @@ class Objects:
         return self._tasks[key]
 
     def model(self, reference: str) -> Model:
-        """The model of a reference, behind the embedding cache where that pays."""
+        """The model of a reference, with all that it can do."""
         if reference in self.given:
             return self.given[reference]
         if reference not in self._models:
             model = registry.load(reference, trust_remote_code=self.trust_remote_code, offline=self.access.offline)
-            self._models[reference] = with_cache(model, self.access.cache / "embeddings")
+            self._models[reference] = model
         return self._models[reference]
+
+    def embedder(self, reference: str) -> Model:
+        """The model of a reference for its embeddings alone: behind the embedding cache where that pays."""
+        model = self.model(reference)
+        return model if reference in self.given else with_cache(model, self.access.cache / "embeddings")
 
     def without_cache(self, reference: str) -> Objects:
         """The same open tasks, and one model in front of its embedding cache: for timing it."""
-        model = self.model(reference)
-        bare = model.uncached if isinstance(model, CachedEmbeddings) else model
-        return replace(self, given={reference: bare})
+        return replace(self, given={reference: self.model(reference)})
 
     def forget_models(self, keep: str) -> None:
         """Drop loaded models but one: weights are large, and jobs come model by model."""

@@ -28,7 +28,7 @@ from glmbench.storage.hashing import sha256_bytes, sha256_json
 SHARD = 2_048
 """Sequences in a shard: what a killed run may lose."""
 
-SLOW_SCHEMES = ("hf", "random", "worker")
+SLOW_SCHEMES = ("hf", "random", "worker", "h5")
 
 _KEY = 16
 _VECTORS, _KEYS = ".vectors.npy", ".keys.npy"
@@ -47,7 +47,10 @@ def with_cache(model: Model, folder: Path) -> Model:
 
 
 class CachedEmbeddings:
-    """An `Embeds` that asks the wrapped model only for sequences that are not on disk. Dense features only."""
+    """An `Embeds` that asks the wrapped model only for sequences that are not on disk. Dense features only.
+
+    Whatever else the model can do, this cannot.
+    """
 
     def __init__(self, model: Embeds, folder: Path) -> None:
         self._model = model
@@ -55,11 +58,6 @@ class CachedEmbeddings:
         """Sequences that went through the model so far; all others were found on disk."""
         options = dict(parse_reference(model.card.reference).options)
         self._folder = folder / sha256_json([model.card.fingerprint, options])
-
-    @property
-    def uncached(self) -> Embeds:
-        """The wrapped model."""
-        return self._model
 
     @property
     def card(self) -> ModelCard:

@@ -39,7 +39,9 @@ class ModelCard(BaseModel):
     kind: Literal["model", "control", "stand-in"] = "model"
     """A control: k-mers, one-hot, random weights. A stand-in: a small checkpoint that shows a real one's place."""
     fingerprint: str
-    """SHA-256 of everything that decides its numbers: weights, configuration, tokenizer, code version."""
+    """SHA-256 of what its files and code decide: weights, configuration, tokenizer, code version. What the options of
+    the reference decide (layer, pooling, what is hidden, context), the reference holds: both together give the numbers.
+    """
     description: str = ""
     tokenizer: str | None = None
     context: int | None = None
@@ -47,7 +49,7 @@ class ModelCard(BaseModel):
     input_length: int | None = None
     """The one length in bp that it reads; None: any up to the context."""
     parameters: int | None = None
-    """Number of weights; None for feature maps."""
+    """Number of weights of the whole network, heads that were loaded included; None for feature maps."""
     strands: Literal["forward", "both"] = "forward"
     pretraining: dict[str, Any] = Field(default_factory=dict)
     """What is known of its pre-training data (species, source), for contamination flags."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, Protocol, get_args
 
 import torch
@@ -116,7 +115,7 @@ class SdpaAttention:
     """
 
     def __init__(self, packing: Packing, slopes: tuple[float, ...] | None, dropout: float = 0.0) -> None:
-        self._runs = [(len(list(run)), length) for length, run in groupby(packing.lengths)]
+        self._runs = packing.runs
         self._slopes, self._dropout = slopes, dropout
         self._biases: dict[tuple[int, int | None], Tensor] = {}
 

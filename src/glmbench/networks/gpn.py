@@ -6,8 +6,6 @@ convolution sees zeros, so sequences are taken one length at a time and nothing 
 
 from __future__ import annotations
 
-from itertools import groupby
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -43,7 +41,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, packing: Packing, asked: Tensor | None = None) -> Tensor:
         """(tokens, dim) to (tokens, dim), or to (n, dim) for the tokens asked about."""
-        runs = [(len(list(run)), length) for length, run in groupby(packing.lengths)]
+        runs = packing.runs
         pieces = torch.split(x, [sequences * length for sequences, length in runs])
         convolved = torch.cat([self._convolve(piece, *run) for piece, run in zip(pieces, runs, strict=True)])
         if asked is not None:

@@ -9,7 +9,6 @@ so one filter serves sequences of all lengths in a batch, and nothing is compute
 from __future__ import annotations
 
 import math
-from itertools import groupby
 from typing import Any, cast
 
 import torch
@@ -115,7 +114,7 @@ class Mixer(nn.Module):
     def forward(self, x: Tensor, packing: Packing, asked: Tensor | None) -> Tensor:
         """(tokens, dim) to (tokens, dim), or to (n, dim) for the tokens asked about."""
         projected, weights = self.in_proj(x), self.filter_fn(packing.longest)
-        runs = [(len(list(run)), length) for length, run in groupby(packing.lengths)]
+        runs = packing.runs
         pieces = torch.split(projected, [sequences * length for sequences, length in runs])
         mixed = torch.cat([self._mix(piece, *run, weights) for piece, run in zip(pieces, runs, strict=True)])
         out: Tensor = self.out_proj(mixed if asked is None else mixed[asked])

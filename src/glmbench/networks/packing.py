@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -46,6 +47,11 @@ class Packing:
     def uniform(self) -> bool:
         """Whether all sequences have one length, so that (tokens, …) can be viewed as (sequences, length, …)."""
         return len(set(self.lengths)) == 1
+
+    @property
+    def runs(self) -> list[tuple[int, int]]:
+        """Sequences of one length side by side: how many, and their length."""
+        return [(len(list(run)), length) for length, run in groupby(self.lengths)]
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> Packing:
         """The same on a device."""

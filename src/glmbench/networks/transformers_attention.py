@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -35,7 +34,7 @@ class _Row:
     """What attention has to know of the row that is running."""
 
     def __init__(self, packing: Packing) -> None:
-        self.runs = [(len(list(run)), length) for length, run in groupby(packing.lengths)]
+        self.runs = packing.runs
         self.calls = 0
         self._seen: dict[tuple[int, int, bool], Tensor] = {}
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from glmbench.errors import DataError, Unsupported, UsageError
 from glmbench.models import registry
 from glmbench.models.huggingface import runner
 from glmbench.models.huggingface.encoder import HuggingFaceModel
-from glmbench.models.model import CountsPasses, Embeds, Inspectable
+from glmbench.models.model import CountsPasses, Embeds, Inspectable, PredictsBases
 from glmbench.training import precision
 
 KINDS = ["bert", "esm", "gpt2", "mistral", "t5"]
@@ -417,7 +418,36 @@ def test_a_tokenizer_of_another_checkpoint_is_refused(checkpoint: Checkpoints, t
 
     folder = Path(shutil.copytree(checkpoint("bert"), tmp_path / "mixed"))
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    tokenizer.add_tokens([f"ACGT{i}" for i in range(500)])
+    tokenizer.add_tokens(["".join(bases) for bases in product("ACGT", repeat=4)])
     tokenizer.save_pretrained(folder)
     with pytest.raises(DataError, match=r"the tokenizer has .* tokens, the network .* different checkpoints"):
         load(folder)
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+def test_tokens_that_dna_never_gives_may_be_beyond_the_table(
+    checkpoint: Checkpoints, tmp_path: Path, kind: str
+) -> None:
+    """As one that transformers adds to Qwen2's tokenizer."""
+    from transformers import AutoTokenizer
+
+    folder = Path(shutil.copytree(checkpoint(kind), tmp_path / "more"))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["<|endoftext|>"], special_tokens=True)
+    tokenizer.save_pretrained(folder)
+    model, plain = load(folder), load(checkpoint(kind))
+    np.testing.assert_array_equal(model.embed(["ACGTTGNA"]), plain.embed(["ACGTTGNA"]))
+    assert isinstance(model, PredictsBases)
+    assert isinstance(plain, PredictsBases)
+    np.testing.assert_array_equal(model.scan(["ACGTTGNA"])[0], plain.scan(["ACGTTGNA"])[0])
+
+
+def test_parameters_are_those_of_the_whole_network_whatever_its_head(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    from transformers import AutoModelForMaskedLM, BertConfig, BertForSequenceClassification
+
+    whole = AutoModelForMaskedLM.from_pretrained(checkpoint("bert"))
+    assert load(checkpoint("bert")).card.parameters == whole.num_parameters()
+    folder = Path(shutil.copytree(checkpoint("bert"), tmp_path / "classifier"))
+    classifier = BertForSequenceClassification(BertConfig.from_pretrained(folder, num_labels=3))
+    classifier.save_pretrained(folder)
+    assert load(folder).card.parameters == classifier.num_parameters()

@@ -14,6 +14,7 @@ from naive_bases import Naive, save_model
 
 from glmbench.errors import DataError, Unsupported
 from glmbench.models.huggingface.loading import load_huggingface
+from glmbench.models.huggingface.reader import Reader
 from glmbench.models.model import CountsPasses, Embeds, PredictsBases, ScoresSequences
 from glmbench.models.reference import parse_reference
 from glmbench.pretraining.base_predictors import MaskedTokens
@@ -299,6 +300,36 @@ def test_very_long_sequences_are_looked_at_near_the_question_only(folders: Calla
             start, end = max(at - 180, 0) // 6 * 6, min(at + 180, 3_000)
             start = end // 6 * 6 - 354 if end == 3_000 else start
             np.testing.assert_allclose(row, model.fill([text[start:end]], [at - start])[0], atol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["characters", "kmers", "blocks", "bpe"])
+@pytest.mark.parametrize("unknown", [[], [0], [3, 4, 150]])
+def test_an_answer_stays_when_a_sequence_becomes_very_long(
+    folders: Callable[[str], Path], name: str, unknown: list[int]
+) -> None:
+    """An N shifts all blocks behind it, wherever a long sequence is cut."""
+    letters = np.random.default_rng(9).choice(list("ACGT"), 1_500)
+    letters[unknown] = "N"
+    text = "".join(letters)
+    model = model_of(folders(name), "?max_tokens=20&overflow=window")
+    positions = [150, 155, 200, 219, 221]
+    short = model.fill([text[:400]] * 5, positions)
+    np.testing.assert_allclose(model.fill([text] * 5, positions), short, atol=2e-5)
+
+
+def test_a_sequence_is_normalised_once_however_many_bases_are_asked(
+    folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(folders("causal"))
+    normalised, calls = Reader.normalised, list[str]()
+
+    def counted(reader: Reader, sequence: str) -> str:
+        calls.append(sequence)
+        return normalised(reader, sequence)
+
+    monkeypatch.setattr(Reader, "normalised", counted)
+    model.scan(["gattaca" * 5, "ACGT" * 9])
+    assert len(calls) <= 4  # once for the question, once to cut it into tokens
 
 
 def test_causal_windows_overlap_by_half(folders: Callable[[str], Path]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from glmbench.errors import Unsupported
 from glmbench.models.huggingface import runner as runner_module
+from glmbench.models.huggingface.assembly import assemble
 from glmbench.models.huggingface.forwards import EqualRows, Own, Padded, Stock
 from glmbench.models.huggingface.network import LoadedNetwork
 from glmbench.models.huggingface.runner import Runner
@@ -262,7 +263,7 @@ def test_logits_are_those_of_the_whole_network_at_the_places_asked(kind: str, ro
         "bert": lambda: BertForMaskedLM(BertConfig(**SIZES)),
     }[kind]()
     whole.eval().requires_grad_(False)
-    head = whole.cls if kind == "bert" else whole.head
+    head = whole.cls if kind == "bert" else assemble(whole, "masked").head
     runner = make_runner(whole.base_model, objective="masked", head=head)
     asked = [[0], [0], [32, 3], [], [49], [1, 2, 3], [8], [1, 0], [1, 4], [0]]
     seen = 0

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from glmbench.errors import DataError
+from glmbench.errors import DataError, Unsupported
 from glmbench.models.huggingface.assembly import assemble
 from glmbench.models.huggingface.checkpoint import Checkpoint
 from glmbench.models.huggingface.families import FAMILIES, known_families, recognise
@@ -393,3 +393,35 @@ def test_families_are_listed_without_torch() -> None:
         "assert not {'torch', 'transformers'} & set(sys.modules), 'heavy'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_adapter_beside_stock_weights_is_neither_followed_nor_left_out(bert: Path) -> None:
+    (bert / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "x"}))
+    with pytest.raises(Unsupported, match="merge_and_unload"):
+        load(bert)
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+@pytest.mark.parametrize("kind", ["bert", "mistral"])
+def test_a_random_twin_has_the_head_that_is_found_by_its_weights(
+    checkpoint: Checkpoints, tmp_path: Path, kind: str, pickled: bool
+) -> None:
+    folder = shutil.copytree(checkpoint(kind), tmp_path / kind)
+    change_config(folder, architectures=None)
+    if pickled:
+        torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+    at = Checkpoint(folder)
+    config = read_config(at, "hf:x")
+    model, twin = load(folder), random_network(at, config, 0)
+    assert model.objective is not None
+    assert twin.objective == model.objective
+    (folder / ("pytorch_model.bin" if pickled else "model.safetensors")).unlink()
+    assert random_network(at, config, 0).objective is None
+
+
+def test_a_random_twin_has_no_head_where_the_weights_have_none(bert: Path) -> None:
+    change_weights(bert, lambda weights: {name: w for name, w in weights.items() if not name.startswith("cls.")})
+    at = Checkpoint(bert)
+    config = read_config(at, "hf:x")
+    assert (load(bert).objective, random_network(at, config, 0).objective) == (None, None)

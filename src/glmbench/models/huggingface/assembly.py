@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any, cast
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
+from glmbench.models.huggingface.attention_type import attention_type
 from glmbench.models.huggingface.families.family import Role
 from glmbench.models.huggingface.keys import body_of
 from glmbench.models.huggingface.network import LoadedNetwork
@@ -98,7 +100,8 @@ def _difference(network: nn.Module, body: nn.Module, head: nn.Module) -> str | N
     """What keeps the head on states of the body from being the whole network; None: nothing."""
     try:
         ids = torch.arange(_PROBE)[None] % cast(Any, network).config.vocab_size
-        with torch.inference_mode():
+        attention = attention_type(network)
+        with torch.inference_mode(), nullcontext() if attention is None else attention.of_rows(_PROBE):
             wanted = _first(network(input_ids=ids, **_fixed(network)), "logits")[0].float()
             states = _first(body(input_ids=ids, **_fixed(body)), "last_hidden_state")[0]
             got = head(states).float()

@@ -69,9 +69,10 @@ class CausalBases:
 
     def _rows(self, sequences: Sequence[str], positions: Sequence[int]) -> list[_Row]:
         """One row a sequence, or a window of it, for all of its positions; none for bases with nothing before them."""
+        normal = {sequence: self._reader.normalised(sequence) for sequence in set(sequences)}
         groups: dict[str, list[int]] = {}
         for index, sequence in enumerate(sequences):
-            groups.setdefault(self._reader.normalised(sequence), []).append(index)
+            groups.setdefault(normal[sequence], []).append(index)
         rows = []
         prefix = self._reader.prefix
         for (text, members), whole in zip(groups.items(), self._reader.tokenize(list(groups)), strict=True):

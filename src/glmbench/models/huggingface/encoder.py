@@ -27,7 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glmbench.errors import DataError, Unsupported, UsageError
-from glmbench.models.huggingface.limits import check_layer, check_vocabulary, count_layers, find_context, pad_id
+from glmbench.models.huggingface.limits import (
+    check_layer,
+    check_vocabulary,
+    count_layers,
+    count_parameters,
+    find_context,
+    pad_id,
+)
 from glmbench.models.huggingface.pooling import pool_rows, pool_windows
 from glmbench.models.huggingface.reader import Overflow, Piece, Reader
 from glmbench.models.model import ModelCard, Pool, States
@@ -99,11 +106,11 @@ class HuggingFaceModel:
         self._precision = resolve(settings.precision, self._device)
         stated = getattr(tokenizer, "init_kwargs", {}).get("kmer")  # our own folders say it themselves
         self._reader = Reader(tokenizer, context, overflow=settings.overflow, kmer=settings.kmer or stated)
-        check_vocabulary(body, tokenizer, card.reference)
+        check_vocabulary(body, self._reader.reach, card.reference)
         check_layer(settings.layer, config, card.reference)
         self._pad = pad_id(tokenizer, config)
         self._runner = Runner(network, pad=self._pad, device=self._device, precision=self._precision)
-        parameters = sum(parameter.numel() for parameter in (network.classifier or body).parameters())
+        parameters = count_parameters(network)
         known = {"tokenizer": type(tokenizer).__name__, "context": context, "parameters": parameters}
         self._card = card.model_copy(update=known)
         self._modules: dict[int, nn.Module] = {}

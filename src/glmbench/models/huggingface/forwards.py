@@ -5,12 +5,13 @@
 | `Own`       | ours: `packed_states` and `layer_states`                     | nothing                               |
 | `Stock`     | those of transformers whose attention can be ours, tried out | nothing                               |
 | `Padded`    | any other with an attention mask                             | the padding of a batch, on the right  |
-| `EqualRows` | those without                                                | nothing: a batch has rows of one length |
+| `EqualRows` | those without, and those with block-sparse attention         | nothing: a batch has rows of one length |
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from inspect import signature
 from itertools import accumulate
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from glmbench.errors import Unsupported
+from glmbench.models.huggingface.attention_type import attention_type
 from glmbench.networks.packing import Packing
 from glmbench.networks.transformers_attention import packed_attention
 from glmbench.networks.unpadding import positions
@@ -88,12 +90,15 @@ class EqualRows:
         # A decoder would keep keys and values of every layer for a next token that never comes.
         accepted = signature(body.forward).parameters
         self._fixed: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted else {}
+        self._attention = attention_type(body)
 
     def states(self, rows: Rows, packing: Packing, layer: int, asked: Tensor | None = None) -> Tensor:
         """See `Forward`."""
         ids, real = padded(rows, self._pad, self._device)
         arguments = {"attention_mask": real} if not self.batching.equal_only else {}
-        states = _states_of(self._body, layer, input_ids=ids, **arguments, **self._fixed)
+        with nullcontext() if self._attention is None else self._attention.of_rows(packing.longest):
+            states = _states_of(self._body, layer, input_ids=ids, **arguments, **self._fixed)
+        states = states[:, : packing.longest]  # networks that fill up blocks show the filling in all but the last layer
         packed = states.flatten(0, 1) if packing.uniform else states[real != 0]
         return packed if asked is None else packed[asked]
 
@@ -115,14 +120,17 @@ class Outputs:
         accepted = signature(network.forward).parameters
         self._masks = "attention_mask" in accepted
         self._fixed: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted else {}
+        self._attention = attention_type(network)
         configured = getattr(getattr(network, "config", None), "pad_token_id", None)
-        self.batching = Batching(pads=True, equal_only=not self._masks, single=configured is None)
+        equal_only = not self._masks or self._attention is not None
+        self.batching = Batching(pads=True, equal_only=equal_only, single=configured is None)
 
     def __call__(self, rows: Rows) -> Tensor:
         """Outputs (rows, labels)."""
         ids, real = padded(rows, self._pad, self._device)
         masked = {"attention_mask": real} if self._masks else {}
-        output: Any = self._network(input_ids=ids, **masked, **self._fixed)
+        with nullcontext() if self._attention is None else self._attention.of_rows(ids.shape[1]):
+            output: Any = self._network(input_ids=ids, **masked, **self._fixed)
         return cast(Tensor, output[0] if isinstance(output, tuple) else output.logits)
 
 
@@ -165,7 +173,7 @@ def choose_forward(body: nn.Module, device: torch.device, pad: int) -> Forward:
     if hasattr(body, "packed_states") and hasattr(body, "layer_states"):
         return Own(body, device)
     accepted = signature(body.forward).parameters
-    if "attention_mask" not in accepted:
+    if "attention_mask" not in accepted or attention_type(body) is not None:
         return EqualRows(body, device, pad)
     padded = Padded(body, device, pad)
     config: Any = getattr(body, "config", None)

@@ -10,6 +10,8 @@ from glmbench.errors import DataError, UsageError
 if TYPE_CHECKING:
     from torch import nn
 
+    from glmbench.models.huggingface.network import LoadedNetwork
+
 _POSITION_TABLES = ("position_embeddings", "wpe", "embed_positions")
 
 
@@ -40,6 +42,13 @@ def count_layers(config: Any) -> int | None:
     return layers if isinstance(layers, int) else None
 
 
+def count_parameters(network: LoadedNetwork) -> int:
+    """Weights of the whole network, that of its head included; those that stand in several places (tied) once."""
+    parts = (network.body, network.head, network.classifier, network.flanks)
+    weights = {id(weight): weight for part in parts if part is not None for weight in part.parameters()}
+    return sum(weight.numel() for weight in weights.values())
+
+
 def check_layer(layer: int, config: Any, reference: str) -> None:
     """Refuse a layer that is not there.
 
@@ -54,8 +63,13 @@ def check_layer(layer: int, config: Any, reference: str) -> None:
         )
 
 
-def check_vocabulary(network: nn.Module, tokenizer: Any, reference: str) -> None:
-    """Refuse a tokenizer whose ids reach beyond the embedding table: it is of another checkpoint.
+def check_vocabulary(network: nn.Module, largest: int, reference: str) -> None:
+    """Refuse a tokenizer whose ids of DNA reach beyond the embedding table: it is of another checkpoint.
+
+    Args:
+        network: the body.
+        largest: see `reader.Reader.reach`; ids that DNA never gives (which transformers adds for chats) may be beyond.
+        reference: for the message.
 
     Raises:
         DataError: they do.
@@ -63,9 +77,9 @@ def check_vocabulary(network: nn.Module, tokenizer: Any, reference: str) -> None
     rows = None
     with suppress(AttributeError, NotImplementedError):  # a network may have no one table of token embeddings
         rows = getattr(cast(Any, network).get_input_embeddings(), "num_embeddings", None)
-    if rows is not None and len(tokenizer) > rows:
+    if rows is not None and largest >= rows:
         raise DataError(
-            f"{reference}: the tokenizer has {len(tokenizer):,} tokens, the network {rows:,}; they are of different "
+            f"{reference}: the tokenizer has {largest + 1:,} tokens, the network {rows:,}; they are of different "
             "checkpoints: put the tokenizer's files of this checkpoint beside its weights"
         )
 

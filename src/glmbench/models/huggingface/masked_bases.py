@@ -28,7 +28,9 @@ Hidden = Literal["token", "base"]
 _TOGETHER = 250_000
 """Tokens of rows that are handed to the network together."""
 _BASES_A_TOKEN = 8
-"""More than learned tokens usually have: that many bases for each token that fits are looked at in very long texts."""
+"""More than learned tokens usually have: texts of four times as many for each token that fits are very long."""
+_SLACK = 16
+"""Tokens more than fit on each side of a base in a very long text, as another base in its place may shift a few."""
 
 
 class AnswersRows(Protocol):
@@ -93,9 +95,10 @@ class MaskedBases:
         known: dict[bytes, int] = {}
         picks = np.empty((len(sequences), len(self._candidates)), dtype=np.int64)
         room = self._reader.room or _TOGETHER
+        long = self._very_long(list(dict.fromkeys(normal.values())))
         with progress("hidden bases", total=len(sequences)) as bar:
             for chunk in _chunks([len(self._candidates) * min(len(sequence), room) for sequence in sequences]):
-                asked = [self._near(normal[sequences[index]], positions[index]) for index in chunk]
+                asked = [self._near(normal[sequences[index]], positions[index], long) for index in chunk]
                 tokens = self._tokens(asked)
                 new: list[Question] = []
                 for index, (text, position) in zip(chunk, asked, strict=True):
@@ -172,16 +175,29 @@ class MaskedBases:
     def _readout(self) -> BaseReadout:
         return BaseReadout(self._reader.bases, self._changed if self._hidden == "base" else None)
 
-    def _near(self, text: str, position: int) -> tuple[str, int]:
-        """A part of a very long text with more around a position than is read, and the position within it."""
+    def _very_long(self, texts: Sequence[str]) -> dict[str, Tokenized]:
+        """Tokens of those texts that are too long to be cut anew for each question."""
         room, width = self._reader.room, self._reader.bases.shape[1]
         if room is None or self._reader.overflow != "window":
+            return {}
+        limit = 4 * room * (min(width, _BASES_A_TOKEN) if self._reader.cut == "learned" else width)
+        long = [text for text in texts if len(text) > limit]
+        return dict(zip(long, self._reader.tokenize(long), strict=True)) if long else {}
+
+    def _near(self, text: str, position: int, long: dict[str, Tokenized]) -> tuple[str, int]:
+        """A part of a very long text with more around a position than is read, and the position within it.
+
+        It begins and ends with tokens of the whole, so that in between it is cut as the whole is.
+        """
+        whole = long.get(text)
+        if whole is None:
             return text, position
-        reach = room * (min(width, _BASES_A_TOKEN) if self._reader.cut == "learned" else width)
-        if len(text) <= 4 * reach:
-            return text, position
-        start = max(position - reach, 0) // width * width  # tokens side by side begin as in the whole, unless it has N
-        return text[start : position + reach], position - start
+        side = (self._reader.room or 0) + _SLACK
+        first = int(np.searchsorted(whole.ends, position, side="right"))
+        last = int(np.searchsorted(whole.starts, position, side="right"))
+        start = int(whole.starts[max(first - side, 0)])
+        end = int(whole.ends[min(last + side, len(whole.ends)) - 1])
+        return text[start:end], position - start
 
     def _tokens(self, questions: Sequence[tuple[str, int]]) -> dict[str, tuple[Tokenized, NDArray[np.int32]]]:
         """Tokens of all texts that questions lead to, each cut once, and their ids as an array."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 Objective = Literal["masked", "causal"]
 
@@ -19,7 +18,7 @@ class LoadedNetwork:
     Attributes:
         body: gives hidden states: an encoder, or the stack of a decoder.
         objective: what its language-model head was trained for; None where the checkpoint has no such head.
-        head: logits (n, vocabulary) of states (n, dim) of the last layer; None where `objective` is None.
+        head: called with states (n, dim) of the last layer, gives logits (n, vocabulary); None where `objective` is.
         classifier: the whole network with a classification head, called with `input_ids` and `attention_mask`, whose
             output has `logits` (batch, labels); `body` is a part of it. None where the checkpoint has no such head.
         flanks: the whole network where it predicts one base from a window beside or around it, by
@@ -28,6 +27,6 @@ class LoadedNetwork:
 
     body: nn.Module
     objective: Objective | None = None
-    head: Callable[[Tensor], Tensor] | None = None
+    head: nn.Module | None = None
     classifier: nn.Module | None = None
     flanks: nn.Module | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from glmbench.models.huggingface.checkpoint import locate
 from glmbench.models.huggingface.checkpoint_card import describe
@@ -13,9 +13,6 @@ from glmbench.models.huggingface.weights import implementation, random_network, 
 from glmbench.models.reference import ModelReference, Options
 from glmbench.storage.hashing import sha256_json
 
-if TYPE_CHECKING:
-    from torch import nn
-
 
 def load_random_weights(
     reference: ModelReference, *, trust_remote_code: bool = False, offline: bool = False
@@ -23,8 +20,8 @@ def load_random_weights(
     """The random twin of the `hf:` model with the same locator, revision and options.
 
     Weights are drawn by the architecture's own initialisation from option `seed` (default 0). The fingerprint covers
-    the weights that were drawn, so another version of the initialisation is another model. Weight files are not read
-    or downloaded.
+    the weights that were drawn, so another version of the initialisation is another model. No weight is read or
+    downloaded; names and shapes of a folder's weights tell which head there is, see `weights.random_network`.
 
     Raises:
         UsageError, MissingData, DataError: as `huggingface.load_huggingface`.
@@ -55,8 +52,7 @@ def _state_hash(network: LoadedNetwork) -> str:
     from hashlib import sha256
 
     digest = sha256()
-    heads = (network.head, network.classifier, network.flanks)
-    for number, module in enumerate((network.body, *(cast("nn.Module | None", head) for head in heads))):
+    for number, module in enumerate((network.body, network.head, network.classifier, network.flanks)):
         for name, tensor in sorted(module.state_dict().items() if module is not None else ()):
             digest.update(f"{number} {name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
             digest.update(tensor.contiguous().numpy())

@@ -116,10 +116,17 @@ class Reader:
         """Id of the token that hides others; None: the tokenizer has none."""
         return mask_id(self._tokenizer)
 
+    @property
+    def reach(self) -> int:
+        """The largest id that DNA and the special tokens in use give; a vocabulary may have more."""
+        special = [token for token in (self.mask, self._unknown) if token is not None]
+        return max(len(self.bases) - 1, *self.prefix, *self.suffix, *self.probe, *special)
+
     @cached_property
     def bases(self) -> NDArray[np.int8]:
-        """Base codes of every id, int8 (vocabulary, longest token); see `token_bases.token_bases`."""
-        return bases_of(self.letters)
+        """Base codes of every id up to the last that has any, int8 (ids, longest token); see `token_bases.bases_of`."""
+        last = max((index for index, text in enumerate(self.letters) if text and set(text) <= set("ACGTN")), default=-1)
+        return bases_of(self.letters[: last + 1])
 
     @cached_property
     def cut(self) -> Cut:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from glmbench.errors import Unsupported
 from glmbench.models.huggingface.checkpoint import SAFETENSORS, Checkpoint
 from glmbench.models.huggingface.families.family import Role
 from glmbench.models.huggingface.weight_files import read_weights, reading
@@ -32,7 +31,6 @@ _ENDINGS: tuple[tuple[str, Role], ...] = (
     ("LMHeadModel", "causal"),
     ("ForMaskedLM", "masked"),
     ("ForPreTraining", "masked"),
-    ("ForBasePrediction", "flanks"),
     ("ForPretraining", "masked"),
     ("ForBasePrediction", "flanks"),
 )
@@ -57,9 +55,16 @@ class Report:
 
 @dataclass(frozen=True)
 class NetworkClass:
-    """A class for a checkpoint: filled with its weights, or fresh. `load` names the place in its errors."""
+    """A class for a checkpoint.
+
+    Attributes:
+        load: the network filled with the checkpoint's weights; it is given the place, for its errors.
+        fit: the network filled with other weights of these names, in place of the checkpoint's.
+        make: a fresh network.
+    """
 
     load: Callable[[str], tuple[nn.Module, Report]]
+    fit: Callable[[str, Mapping[str, Tensor]], tuple[nn.Module, Report]]
     make: Callable[[], nn.Module]
 
 
@@ -122,6 +127,13 @@ def _of_transformers(checkpoint: Checkpoint, config: Any, auto: Any) -> NetworkC
         kind = {"use_safetensors": bool(checkpoint.files(SAFETENSORS)), "weights_only": True}
         return _loaded(auto, checkpoint.folder, where, config=config, **kind, **arguments)
 
+    def fit(where: str, weights: Mapping[str, Tensor]) -> tuple[nn.Module, Report]:
+        import torch
+
+        with torch.device("meta"):
+            network_class = type(make())  # an Auto class wants a folder
+        return _loaded(network_class, None, where, config=copy.deepcopy(config), state_dict=dict(weights))
+
     def make() -> nn.Module:
         import torch
 
@@ -129,7 +141,7 @@ def _of_transformers(checkpoint: Checkpoint, config: Any, auto: Any) -> NetworkC
         # a copy, because encoder halves note in it that they are no encoder and decoder
         return cast("nn.Module", auto.from_config(copy.deepcopy(config), dtype=torch.float32, **fresh))
 
-    return NetworkClass(load, make)
+    return NetworkClass(load, fit, make)
 
 
 def _native(checkpoint: Checkpoint, config: Any, family: Family, place: str) -> NetworkClass:
@@ -138,21 +150,16 @@ def _native(checkpoint: Checkpoint, config: Any, family: Family, place: str) -> 
         return getattr(import_module(module), name)
 
     def load(where: str) -> tuple[nn.Module, Report]:
-        if checkpoint.files(("adapter_config.json",)):
-            raise Unsupported(
-                f"{where}: there is an adapter (adapter_config.json) beside the weights, which would be left out; "
-                "merge it with peft's merge_and_unload, save the whole network, and load that"
-            )
         with reading(where):
             released = read_weights(checkpoint)
-        renamed: dict[str, Tensor] = {}
-        for name, tensor in released.items():
-            ours = family.rename(name)
-            if ours is not None:
-                renamed[ours] = tensor
+        return fit(where, released)
+
+    def fit(where: str, weights: Mapping[str, Tensor]) -> tuple[nn.Module, Report]:
+        names = {name: family.rename(name) for name in weights}
+        renamed = {ours: weights[name] for name, ours in names.items() if ours is not None}
         return _loaded(network_class(), None, where, config=config, state_dict=renamed)
 
-    return NetworkClass(load, lambda: cast("nn.Module", network_class()(config)))
+    return NetworkClass(load, fit, lambda: cast("nn.Module", network_class()(config)))
 
 
 def _loaded(network_class: Any, folder: Any, where: str, **arguments: Any) -> tuple[nn.Module, Report]:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from glmbench.errors import Unsupported
 from glmbench.models.huggingface.forwards import Batching, Forward, Outputs, Rows, choose_forward, packing_of
@@ -39,7 +39,7 @@ class Runner:
         self._network, self._device, self._precision, self._pad = network, device, precision, pad
         self._body = network.body
         for part in (network.body, network.head, network.classifier):
-            if isinstance(part, nn.Module):
+            if part is not None:
                 part.to(device)
         self.passes = 0
         """Token rows that went through the network."""
@@ -97,7 +97,8 @@ class Runner:
             at = torch.tensor(places, dtype=torch.int64, device=self._device)
             states = self.forward.states(chosen, packing, -1, at).float()
             with torch.autocast(self._device.type, enabled=False):  # a logit rounded to bfloat16 has three digits
-                return head(states).float()
+                logits: Tensor = head(states)
+                return logits.float()
 
         yield from self._batches(rows, self.forward.batching, run)
 

@@ -59,6 +59,25 @@ def read_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     return weights
 
 
+def weight_names(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Tensors of nothing but zeros by the names and in the shapes of the file, which take no memory; as `read_weights`.
+
+    Tensors of the file are not read.
+    """
+    import torch
+    from safetensors import safe_open
+
+    shapes: dict[str, list[int]] = {}
+    for path in _files(checkpoint.weights):
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                shapes |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            continue
+        pickled = torch.load(path, map_location="meta", weights_only=True)
+        shapes |= {name: list(tensor.shape) for name, tensor in pickled.items()}
+    return {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
+
+
 def _files(found: list[Path]) -> list[Path]:
     """The files that hold tensors: the one whole file, else those that the index names."""
     whole = [path for path in found if path.name in ("model.safetensors", "pytorch_model.bin")]

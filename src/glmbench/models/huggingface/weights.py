@@ -6,16 +6,20 @@ of ours needs `?code=own` besides); a network of ours, for `families`; transform
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from glmbench.errors import DataError, UsageError
+from glmbench.errors import DataError, Unsupported, UsageError
 from glmbench.models.huggingface.checkpoint import Checkpoint, code_refusal
 from glmbench.models.huggingface.families import known_families, recognise
 from glmbench.models.huggingface.network import LoadedNetwork
-from glmbench.models.huggingface.roles import Report, classes, from_pretrained_arguments, stated_role
+from glmbench.models.huggingface.roles import NetworkClass, Report, classes, from_pretrained_arguments, stated_role
+from glmbench.models.huggingface.weight_files import reading, weight_names
 from glmbench.networks.quiet import quiet
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from glmbench.models.huggingface.families.family import Family, Role
 
 _OWN_CODE = "transformers_modules"
@@ -86,37 +90,33 @@ def load_network(checkpoint: Checkpoint, config: Any, reference: str) -> LoadedN
     Raises:
         DataError: the file is truncated, holds pickled code, or is of another architecture than the configuration says:
             weights of the body or of the head are missing, left over, or of another shape.
+        Unsupported: there is an adapter beside the weights.
     """
     from glmbench.models.huggingface.assembly import assemble
-    from glmbench.models.huggingface.keys import check_keys, head_weights, left_over
+    from glmbench.models.huggingface.keys import check_keys
 
     where = f"{reference}: {checkpoint.folder}"
+    if checkpoint.files(("adapter_config.json",)):  # transformers would follow or leave it, by what else is installed
+        raise Unsupported(
+            f"{where}: there is an adapter (adapter_config.json) beside the weights; merge it with peft's "
+            "merge_and_unload, save the whole network, and load that, or remove adapter_* to load the weights alone"
+        )
     available = classes(checkpoint, config, native_family(checkpoint))
     stated = stated_role(checkpoint, available)
     network, report = available[stated].load(where)
     advice = _advice(checkpoint, reference, report)
     check_keys(network, report, where, advice, head=False)
-    there, missing = head_weights(network, report)
-    if stated != "states" and (there or not missing):
+    role, network, report = _settled(stated, network, report, available, lambda other: available[other].load(where))
+    if role != "states":
         check_keys(network, report, where, advice, head=True)
-        return assemble(network, stated)
-    unused = left_over(report)
-    others: tuple[Role, ...] = ("masked", "causal") if unused else ()  # a classifier says itself that it is one
-    for role in others:
-        if role == stated or role not in available:
-            continue
-        headed, its_report = available[role].load(where)
-        there, missing = head_weights(headed, its_report)
-        if there and not missing:
-            check_keys(headed, its_report, where, advice, head=True)
-            return assemble(headed, role)
-    return assemble(network, "states")
+    return assemble(network, role)
 
 
 def random_network(checkpoint: Checkpoint, config: Any, seed: int) -> LoadedNetwork:
-    """The architecture of `load_network`, with the head that `architectures` in config.json says.
+    """The architecture of `load_network`, initialised by its own rule from `seed`; leaves torch's generator alone.
 
-    Initialised by its own rule from `seed`; leaves torch's generator alone.
+    Of a folder with weights it has the head that their names tell, else, as of a hub id and of networks by code of
+    their own, the one that `architectures` in config.json says.
     """
     import torch
 
@@ -124,10 +124,48 @@ def random_network(checkpoint: Checkpoint, config: Any, seed: int) -> LoadedNetw
 
     available = classes(checkpoint, config, native_family(checkpoint))
     role = stated_role(checkpoint, available)
+    if checkpoint.weights and checkpoint.hub_id is None and not checkpoint.trust_remote_code:
+        role = _role_of_names(checkpoint, available, role)
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the processor's alone: fresh weights are drawn there
         network = available[role].make()
     return assemble(network, role)
+
+
+def _role_of_names(checkpoint: Checkpoint, available: Mapping[Role, NetworkClass], stated: Role) -> Role:
+    """The role that `load_network` finds, by names and shapes of the weights; as stated where they do not fit."""
+    where = str(checkpoint.folder)
+    try:
+        with reading(where):
+            names = weight_names(checkpoint)
+        network, report = available[stated].fit(where, names)
+        return _settled(stated, network, report, available, lambda other: available[other].fit(where, names))[0]
+    except DataError:  # a twin has no weights of the file, so that what is wrong with them is no matter
+        return stated
+
+
+def _settled(
+    stated: Role,
+    network: nn.Module,
+    report: Report,
+    available: Mapping[Role, NetworkClass],
+    load: Callable[[Role], tuple[nn.Module, Report]],
+) -> tuple[Role, nn.Module, Report]:
+    """The stated role, if weights of its head are there, else one whose weights are there, else that of states."""
+    from glmbench.models.huggingface.keys import head_weights, left_over
+
+    there, missing = head_weights(network, report)
+    if stated != "states" and (there or not missing):
+        return stated, network, report
+    others: tuple[Role, ...] = ("masked", "causal") if left_over(report) else ()  # a classifier says that it is one
+    for role in others:
+        if role == stated or role not in available:
+            continue
+        headed, its_report = load(role)
+        there, missing = head_weights(headed, its_report)
+        if there and not missing:
+            return role, headed, its_report
+    return "states", network, report
 
 
 def implementation(network: LoadedNetwork, tokenizer: Any, config: Any) -> list[Any]:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from glmbench.errors import Unsupported
 from glmbench.models.huggingface.families.family import Family
+from glmbench.models.huggingface.families.fields import check_fields
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -25,8 +25,8 @@ _TAKEN = (
     "hidden_dropout_prob", "attention_probs_dropout_prob", "type_vocab_size", "layer_norm_eps", "initializer_range",
     "pad_token_id", "classifier_dropout", "id2label", "label2id", "num_labels", "problem_type",
 )  # fmt: skip
-"""`max_position_embeddings`, `position_embedding_type` and `alibi_starting_size` say nothing: there is ALiBi alone,
-for any length."""
+_SAYING_NOTHING = ("max_position_embeddings", "position_embedding_type", "alibi_starting_size")
+"""There is ALiBi alone, for any length."""
 
 
 def _recognises(config: Mapping[str, Any]) -> bool:
@@ -40,11 +40,8 @@ def _recognises(config: Mapping[str, Any]) -> bool:
 def _make_config(config: Mapping[str, Any]) -> PretrainedConfig:
     from glmbench.networks.dnabert2_config import DNABERT2Config
 
-    if config.get("hidden_act", "gelu") != "gelu":
-        raise Unsupported(
-            f"this config.json of a DNABERT-2 says hidden_act {config['hidden_act']!r}; released ones say 'gelu', and "
-            "that is what runs here"
-        )
+    fixed = {"hidden_act": "gelu", "is_decoder": False, "tie_word_embeddings": True}
+    check_fields(config, "DNABERT-2", (*_TAKEN, *_SAYING_NOTHING), fixed)
     taken = {key: config[key] for key in _TAKEN if config.get(key) is not None}
     return DNABERT2Config(**taken)
 

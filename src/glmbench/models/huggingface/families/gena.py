@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from glmbench.errors import Unsupported
 from glmbench.models.huggingface.families.family import Family
+from glmbench.models.huggingface.families.fields import check_fields
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -40,13 +40,9 @@ def _sparse(config: Mapping[str, Any]) -> bool:
 def _make_config(config: Mapping[str, Any]) -> PretrainedConfig:
     from glmbench.networks.prenorm_bert_config import PrenormBertConfig
 
-    wanted = {"hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
-    odd = {key: config[key] for key, value in wanted.items() if config.get(key, value) not in (value, None)}
-    if odd:
-        raise Unsupported(
-            f"this config.json of a GENA-LM says {odd}; released ones with full attention say "
-            f"{ {key: wanted[key] for key in odd} }, and that is what runs here"
-        )
+    fixed = {"hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
+    fixed |= {"tie_word_embeddings": True}
+    check_fields(config, "GENA-LM with full attention", (*_TAKEN, "pre_layer_norm", "last_layer_norm"), fixed)
     taken = {key: config[key] for key in _TAKEN if config.get(key) is not None}
     last = config.get("last_layer_norm")  # their code's default where a file does not say is pre_layer_norm
     return PrenormBertConfig(**taken, last_layer_norm=True if last is None else bool(last))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from glmbench.errors import Unsupported
 from glmbench.models.huggingface.families.family import Family
+from glmbench.models.huggingface.families.fields import check_fields
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -25,6 +26,8 @@ def _make_config(config: Mapping[str, Any]) -> PretrainedConfig:
             f"this GPN reads {config['n_aux_features']} further features of each base (conservation, an alignment); "
             "those of sequences alone run here"
         )
+    # of a head for classes, which is not loaded, and of features, of which there are none
+    check_fields(config, "GPN", (*_TAKEN, "n_layers", "hidden_act", "aux_features_vocab_size"), {})
     taken = {key: config[key] for key in _TAKEN if config.get(key) is not None}
     return GPNConfig(**taken, num_hidden_layers=int(config.get("n_layers", 25)))
 

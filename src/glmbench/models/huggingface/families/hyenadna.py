@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from glmbench.errors import Unsupported
 from glmbench.models.huggingface.families.family import Family
+from glmbench.models.huggingface.families.fields import check_fields
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -55,13 +55,9 @@ def _recognises(config: Mapping[str, Any]) -> bool:
 def _make_config(config: Mapping[str, Any]) -> PretrainedConfig:
     from glmbench.networks.hyenadna_config import HyenaDNAConfig
 
-    wanted = {"hyena_order": 2, "train_freq": True, "short_filter_order": 3}
-    odd = {key: config[key] for key, value in wanted.items() if config.get(key, value) != value}
-    if odd:
-        raise Unsupported(
-            f"this config.json of a HyenaDNA says {odd}; released ones say { {key: wanted[key] for key in odd} }, "
-            "and that is what runs here"
-        )
+    fixed = {"hyena_order": 2, "train_freq": True, "use_bias": True, "short_filter_order": 3}
+    training = ("checkpoint_mixer", "checkpoint_mlp")
+    check_fields(config, "HyenaDNA", (*_TAKEN, *_RENAMED, *training), fixed)
     taken = {key: config[key] for key in _TAKEN if config.get(key) is not None}
     renamed = {ours: config[theirs] for theirs, ours in _RENAMED.items() if config.get(theirs) is not None}
     renamed.setdefault("intermediate_size", 4 * int(config["d_model"]))
@@ -82,6 +78,7 @@ HYENADNA = Family(
     quirks=(
         "the released code lists the states of the last layer twice, as they are and normed; here layer -1 is the "
         "normed one and layer -2 the one before the last",
-        "the released tokenizer puts [SEP] after a sequence and nothing before it",
+        "the tokenizer of the -hf repositories puts [SEP] after a sequence and nothing before it; that of the authors' "
+        "own code puts [CLS] before it as well",
     ),
 )

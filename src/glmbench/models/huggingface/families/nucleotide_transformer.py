@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from glmbench.errors import Unsupported
 from glmbench.models.huggingface.families.family import Family
+from glmbench.models.huggingface.families.fields import check_fields
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -24,20 +24,19 @@ _TAKEN = (
 
 
 def _recognises(config: Mapping[str, Any]) -> bool:
-    """`add_bias_fnn` is a field of their own code only; some of their files name no `model_type`."""
-    return config.get("add_bias_fnn") is False and config.get("model_type", "esm") == "esm"
+    """`add_bias_fnn` is a field of their own code only; some of their files name no `model_type`.
+
+    Networks that have it as a part (SegmentNT) have architectures of other names.
+    """
+    esm = all(str(name).startswith("Esm") for name in config.get("architectures") or ())
+    return esm and config.get("add_bias_fnn") is False and config.get("model_type", "esm") == "esm"
 
 
 def _make_config(config: Mapping[str, Any]) -> PretrainedConfig:
     from glmbench.networks.nucleotide_transformer_config import NucleotideTransformerConfig
 
-    wanted = {"position_embedding_type": "rotary", "token_dropout": False, "emb_layer_norm_before": False}
-    odd = {key: config[key] for key, value in wanted.items() if config.get(key, value) not in (value, None)}
-    if odd:
-        raise Unsupported(
-            f"this config.json of a Nucleotide Transformer says {odd}; released ones say "
-            f"{ {key: wanted[key] for key in odd} }, and that is what runs here"
-        )
+    fixed = {"position_embedding_type": "rotary", "token_dropout": False, "emb_layer_norm_before": False}
+    check_fields(config, "Nucleotide Transformer", (*_TAKEN, "max_position_embeddings"), fixed)
     taken = {key: config[key] for key in _TAKEN if config.get(key) is not None}
     # ESM counts positions from the one after the padding token's id
     limit = int(config.get("max_position_embeddings", 2050)) - int(config.get("pad_token_id") or 0) - 1
