@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 from frame_task import write_table
+from glmbench import cli
 from glmbench.tasks.registry import names
 
 VERBS = ("ls", "show", "get", "check", "plan", "run", "compare", "report", "cite", "npmi", "doctor")
@@ -165,6 +167,13 @@ def test_doctor_tries_a_model() -> None:
     found = {row["what"]: row for row in json.loads(done.stdout)}
     assert found["embed: shape"]["found"].startswith("(4, 64)")
     assert found["embed: deterministic"] == {"what": "embed: deterministic", "found": "yes", "ok": True}
+
+
+def test_a_warning_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+    monkeypatch.setattr(cli, "app", lambda: None)
+    cli.main()
+    assert warnings.formatwarning("a field is odd", UserWarning, "file.py", 7) == "glmbench: a field is odd\n"
 
 
 def test_get_from_a_mirror_and_without_one(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 
 import typer
 
@@ -57,6 +58,7 @@ def main() -> None:
     # Threads that wait by spinning make training ten times slower as soon as another process wants the same core;
     # read when torch loads its OpenMP, so it stands here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.formatwarning = _in_one_line
     try:
         app()
     except GlmbenchError as error:
@@ -75,3 +77,10 @@ def main() -> None:
     except KeyboardInterrupt:
         print("glmbench: interrupted; what is finished stays, the same command goes on", file=sys.stderr)
         sys.exit(130)
+
+
+def _in_one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning for people, without the line of code that gave it."""
+    return f"glmbench: {message}\n"
