@@ -39,7 +39,7 @@ def test_vectors_are_those_of_the_model(ending: str, fasta: Path, tmp_path: Path
         assert table.columns == ["name", "start", "end", "embedding"]
     elif ending in (".npy", ".safetensors"):
         found = np.load(out) if ending == ".npy" else load_file(out)["embedding"]
-        rows = pl.read_csv(tmp_path / "e.rows.tsv", separator="\t")
+        rows = pl.read_csv(tmp_path / f"e{ending}.rows.tsv", separator="\t")
         names, ends = rows["name"].to_list(), rows["end"].to_list()
         assert ends == [len(sequence) for sequence in SEQUENCES.values()]
     else:
@@ -51,6 +51,17 @@ def test_vectors_are_those_of_the_model(ending: str, fasta: Path, tmp_path: Path
     np.testing.assert_array_equal(found, wanted)
     assert (summary["records"], summary["bases"]) == (30, sum(map(len, SEQUENCES.values())))
     assert not out.with_name(out.name + ".part").exists()
+
+
+def test_the_rows_of_two_matrices_stand_apart_and_no_file_is_replaced(fasta: Path, tmp_path: Path) -> None:
+    run("embed", fasta, "-m", "kmer:2", "--out", tmp_path / "e.npy")
+    run("embed", fasta, "-m", "kmer:2", "--window", 5, "--out", tmp_path / "e.safetensors")
+    assert len(pl.read_csv(tmp_path / "e.npy.rows.tsv", separator="\t")) == 30
+    assert len(pl.read_csv(tmp_path / "e.safetensors.rows.tsv", separator="\t")) > 30
+    (tmp_path / "e.npy").unlink()
+    with pytest.raises(UsageError, match=r"e\.npy\.rows\.tsv exists already"):
+        run("embed", fasta, "-m", "kmer:2", "--out", tmp_path / "e.npy")
+    assert not (tmp_path / "e.npy").exists()
 
 
 def test_windows_and_intervals(fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

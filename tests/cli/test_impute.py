@@ -86,6 +86,45 @@ def test_segments_change_nothing_that_a_window_does_not_see(tmp_path: Path, monk
     assert one.equals(many)
 
 
+def test_a_long_run_stays_wherever_segments_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs longer than segment and context together are known by their whole length, and counted once."""
+    monkeypatch.setattr("glmbench.inference.imputing.SEGMENT", 50)
+    source = write(
+        tmp_path / "in.fa", a="ACGT" * 20 + "N" * 333 + "ACGTNACGT" + "N" * 41 + "ACGT", b="n" * 170, c="ANC"
+    )
+    words = ("impute", source, "-m", "both:x", "--width", 8, "--longest-run", 40, "--json")
+    summary = json.loads(run(*words, "-o", tmp_path / "o.fa"))
+    assert (summary["asked"], summary["left_runs"], summary["left_bases"]) == (2, 3, 333 + 41 + 170)
+    filled = read(tmp_path / "o.fa")
+    assert filled["a"].count("N") == 374
+    assert filled["b"] == "n" * 170
+    summary = json.loads(run(*words[:-3], "--longest-run", 200, "--json", "-o", tmp_path / "p.fa"))
+    assert (summary["asked"], summary["left_runs"], summary["left_bases"]) == (2 + 41 + 170, 1, 333)
+
+
+def test_no_table_is_replaced(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.fa", a="ACGTNACGT")
+    table = tmp_path / "o.fa.bases.tsv"
+    table.write_text("mine")
+    for words in ((), ("--table", table)):
+        with pytest.raises(UsageError, match=r"o\.fa\.bases\.tsv exists already"):
+            run("impute", source, "-m", "both:x", "-o", tmp_path / "o.fa", *words)
+    assert table.read_text() == "mine"
+    assert not (tmp_path / "o.fa").exists()
+
+
+def test_which_bases_are_hidden_does_not_hang_on_the_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor what is seen around them: those hidden in a segment's context are hidden from it too."""
+    rng = np.random.default_rng(3)
+    source = write(tmp_path / "in.fa", a="".join(rng.choice(list("ACGTNacgt"), 5000)), b="ACGT" * 30)
+    words = ("impute", source, "-m", "both:x", "--width", 30, "--mask", 0.3)
+    run(*words, "-o", tmp_path / "one.tsv")
+    monkeypatch.setattr("glmbench.inference.imputing.SEGMENT", 70)
+    run(*words, "-o", tmp_path / "many.tsv")
+    one, many = (tmp_path / f"{name}.tsv" for name in ("one", "many"))
+    assert one.read_bytes() == many.read_bytes()
+
+
 def test_lower_case_on_request(tmp_path: Path) -> None:
     source = write(tmp_path / "in.fa", a="ACGTacgtACGNACGT")
     run("impute", source, "-m", "both:x", "-o", tmp_path / "o.fa", "--masked")

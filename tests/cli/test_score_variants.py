@@ -66,6 +66,7 @@ def test_the_json_and_the_text_hold_the_same(folder: Path) -> None:
     wanted = {"records": 7, "scored": 21, "modes": {"masked": 21}, "forwards": 7, "skipped": {}, "width": 64}
     assert {key: said[key] for key in wanted} == wanted
     assert said["windows"] == "centred"
+    (folder / "out.vcf.gz").unlink()
     text = invoke(folder, "stand-in:both", "--width", 64)
     assert "7 forwards" in text
     assert f"written: {folder / 'out.vcf.gz'}" in text

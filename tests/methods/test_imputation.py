@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from file_models import Bases, codes
-from glmbench.methods.imputation import Imputation, Order, averaged, default_width, impute, places_of_runs, unknown_runs
+from glmbench.methods.imputation import Imputation, Order, averaged, impute, places_of_runs, unknown_runs
 from glmbench.sequences.encoding import reverse_complement
 from glmbench.sequences.typing import Integers
 
@@ -24,21 +24,6 @@ def row(model: Bases, sequence: str, place: int) -> NDArray[np.float32]:
     """log p by the table, without `fill`."""
     known = codes(sequence)
     return model.table[known[place - 1] if place else 4, known[place + 1] if place + 1 < len(known) else 4]
-
-
-def test_the_width_where_none_is_chosen() -> None:
-    class ReadsAPart(Bases):
-        def _fits(self, sequence: str) -> None:
-            """Sequences of any length will do."""
-
-    assert [default_width(Bases("both:x", "both", context)) for context in (None, 1000, 514, 500, 60)] == [
-        512,
-        512,
-        512,
-        498,
-        58,
-    ]
-    assert default_width(ReadsAPart("both:x", "both", 60)) == 512
 
 
 def test_runs() -> None:

@@ -27,7 +27,10 @@ Out = Annotated[
     ),
 ]
 Layer = Annotated[
-    str | None, typer.Option(help="Layer whose states are taken: 0 the input, -1 the last (the default).")
+    str | None,
+    typer.Option(
+        help="Layer whose states are taken, by number (0 the first, -1 the last) or name; default: the model's."
+    ),
 ]
 Pool = Annotated[str | None, typer.Option(help="How the states of a sequence become one vector: mean, cls or max.")]
 PerBase = Annotated[bool, typer.Option("--per-base", help="A vector for every base: one tensor a sequence.")]
@@ -82,7 +85,7 @@ def _embed(model: Model, records: Iterable[Record], out: Path, opened: Records) 
     from glmbench.inference.capabilities import cannot
     from glmbench.inference.driving import CHUNK
     from glmbench.inference.records import in_chunks
-    from glmbench.inference.sinks import write_vectors
+    from glmbench.inference.sinks import beside_vectors, write_vectors
     from glmbench.models.model import Embeds
 
     if not isinstance(model, Embeds):
@@ -96,6 +99,7 @@ def _embed(model: Model, records: Iterable[Record], out: Path, opened: Records) 
         answer,
         lambda parts: write_vectors(parts.tables(answers.ROWS), out),
         total=opened.total,
+        beside=beside_vectors(out),
     )
 
 

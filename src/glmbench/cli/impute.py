@@ -13,10 +13,10 @@ from glmbench.cli.own_files import Genome, Input, ModelReference
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from glmbench.inference.parts import Parts
     from glmbench.inference.records import Record, Records
     from glmbench.methods.imputation import Imputation, Order
     from glmbench.models.model import PredictsBases
+    from glmbench.storage.parts import Parts
 
 Out = Annotated[
     Path | None,
@@ -113,9 +113,10 @@ def command(
 
 
 def _how(model: PredictsBases, width: int | None, order: Order | None, both_strands: bool, least: float) -> Imputation:
-    from glmbench.methods.imputation import Imputation, default_width
+    from glmbench.methods.imputation import Imputation
+    from glmbench.methods.window_width import default_width
 
-    return Imputation(default_width(model) if width is None else width, order, both_strands, least)
+    return Imputation(default_width(model.card) if width is None else width, order, both_strands, least)
 
 
 def _request(model: PredictsBases, how: Imputation) -> dict[str, Any]:
@@ -167,6 +168,7 @@ def _fill(
         imputing.fill_unknown(model, how, longest_run=longest_run, masked=masked, located=opened.located),
         write,
         total=opened.total,
+        beside=[beside],
     )
     say_done(done, model, out, as_json, more={"table": str(beside), **counted})
     if not as_json:

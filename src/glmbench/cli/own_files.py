@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import polars as pl
 
     from glmbench.inference.driving import Answer, Done
-    from glmbench.inference.parts import Parts
     from glmbench.inference.records import Record, Records
     from glmbench.models.model import Model
+    from glmbench.storage.parts import Parts
 
 Input = Annotated[
     Path,
@@ -92,14 +92,16 @@ def written(
     write: Callable[[Parts], None],
     *,
     total: int | None,
+    beside: Sequence[Path] = (),
 ) -> Done:
-    """Compute what is not there yet, write the output, and clear up behind it."""
+    """Compute what is not there yet, write the output and what stands beside it, and clear up behind it."""
     from glmbench.inference.capabilities import identity
     from glmbench.inference.driving import run_kept
-    from glmbench.inference.parts import open_parts
+    from glmbench.storage.parts import open_parts
 
-    with open_parts(out, {**identity(model), **request}) as parts:
+    with open_parts(out, {**identity(model), **request}, beside) as parts:
         done = run_kept(chunks, answer, parts, model=model, total=total)
+        parts.claim(beside)
         write(parts)
         parts.remove()
     return done

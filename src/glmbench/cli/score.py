@@ -14,8 +14,8 @@ from glmbench.cli.own_files import Column, Genome, Input, ModelReference, Overfl
 if TYPE_CHECKING:
     from glmbench.inference.answers import Likelihood
     from glmbench.inference.driving import Answer
-    from glmbench.inference.parts import Parts
     from glmbench.models.model import Model
+    from glmbench.storage.parts import Parts
 
 Out = Annotated[
     Path | None,

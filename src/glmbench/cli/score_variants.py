@@ -79,10 +79,12 @@ def command(
     from glmbench.methods.variant_effect.definitions import settings_for
     from glmbench.methods.variant_effect.vcf_output import require_output_name
     from glmbench.models.registry import load
+    from glmbench.storage.parts import require_place
 
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", prefix):
         raise UsageError(f"--prefix {prefix!r}: want letters and digits, a letter first")
     require_output_name(out)
+    require_place(out)
     selection = Selection(vcf, None if region is None else parse_region(region), limit)
     loaded = load(model, trust_remote_code=trust_remote_code, offline=offline)
     settings = settings_for(

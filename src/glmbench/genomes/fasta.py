@@ -80,6 +80,8 @@ def open_fasta(path: Path, *, index: Path | None = None) -> FastaFile:
     import pysam
     from pysam.utils import SamtoolsError
 
+    if path.is_file() and not path.stat().st_size:
+        raise DataError(f"{path} is empty; a FASTA file was wanted")
     compression = compression_of(path)
     if compression == "gzip":
         raise DataError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -61,7 +62,7 @@ def embed_bases(model: Inspectable, layer: str, precision: Literal["float16", "f
 
     Raises:
         Unsupported: the layer has no places left.
-        DataError: a base that no token covers.
+        DataError: a base that no token covers, NaN or infinite states, or states that float16 cannot hold.
     """
     kind, store = ("F16", np.dtype("<f2")) if precision == "float16" else ("F32", np.dtype("<f4"))
 
@@ -71,6 +72,9 @@ def embed_bases(model: Inspectable, layer: str, precision: Literal["float16", "f
             base_states(states, len(record.sequence), f"{layer} of {record.name}")
             for record, states in zip(records, found, strict=True)
         ]
+        for record, tensor in zip(records, tensors, strict=True):
+            if not np.isfinite(tensor).all():
+                raise DataError(f"layer {layer} has NaN or infinite states over record {record.name}")
         if kind == "F16" and max(float(np.abs(tensor).max()) for tensor in tensors) > np.finfo(np.float16).max:
             raise DataError(f"layer {layer} has states that float16 cannot hold; take --dtype float32")
         names = [_tensor_name(record, windowed) for record in records]
@@ -178,11 +182,13 @@ def score_bases(model: PredictsBases, *, single_pass: bool, located: bool) -> An
 
 
 def _hidden_in_turn(model: PredictsBases, records: Sequence[Record]) -> list[NDArray[np.float32]]:
-    sequences = [record.sequence for record in records for _ in range(record.bases)]
-    positions = [position for record in records for position in range(*record.keep)]
-    starts = range(0, len(positions), _AT_ONCE)
-    rows = [model.fill(sequences[at : at + _AT_ONCE], positions[at : at + _AT_ONCE]) for at in starts]
-    return np.split(np.concatenate(rows), np.cumsum([record.bases for record in records])[:-1])
+    questions = ((record.sequence, position) for record in records for position in range(*record.keep))
+    rows = np.empty((sum(record.bases for record in records), 4), dtype=np.float32)
+    at = 0
+    while block := list(islice(questions, _AT_ONCE)):
+        rows[at : at + len(block)] = model.fill([text for text, _ in block], [position for _, position in block])
+        at += len(block)
+    return np.split(rows, np.cumsum([record.bases for record in records])[:-1])
 
 
 def _base_rows(record: Record, log_p: NDArray[np.float32], located: bool) -> pl.DataFrame:

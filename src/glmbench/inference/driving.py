@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import polars as pl
 
 from glmbench.errors import DataError, Unsupported
-from glmbench.inference.parts import Counts, Parts
 from glmbench.inference.records import Record
 from glmbench.models.model import CountsPasses, Model
 from glmbench.progress import Bar, progress
 from glmbench.storage.hashing import sha256_strings
+from glmbench.storage.parts import Parts
 
 CHUNK = 1 << 18
 """Bases of a chunk: what a killed run computes again at most."""
@@ -30,6 +30,27 @@ Answer = Callable[[Sequence[Record]], Tables]
 
 Emit = Callable[[Tables], None]
 """Takes the tables of each chunk, in order, where nothing is kept."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What work was done.
+
+    Attributes:
+        records: sequences.
+        windows: the parts that they were cut into.
+        bases: that were asked about.
+        passes: inputs that went through the network; None where the model does not count them.
+    """
+
+    records: int = 0
+    windows: int = 0
+    bases: int = 0
+    passes: int | None = None
+
+    def __add__(self, other: Counts) -> Counts:
+        passes = None if self.passes is None and other.passes is None else (self.passes or 0) + (other.passes or 0)
+        return Counts(self.records + other.records, self.windows + other.windows, self.bases + other.bases, passes)
 
 
 @dataclass(frozen=True)
@@ -79,13 +100,14 @@ def run_kept(
 
     def one(index: int, chunk_records: list[Record]) -> tuple[Counts, bool]:
         digest = digest_of(chunk_records)
-        counts = parts.finished(index, digest)
-        reused = counts is not None
-        if counts is None:
+        notes = parts.finished(index, digest)
+        if notes is None:
             tables, counts = _computed(chunk_records, answer, model)
-            parts.keep(index, digest, tables, counts)
+            parts.keep(index, digest, tables, asdict(counts))
+        else:
+            counts = Counts(**notes)
         parts.count = index + 1
-        return counts, reused
+        return counts, notes is not None
 
     return _run(chunks, one, total, model.card.name)
 
@@ -111,7 +133,8 @@ def digest_of(records: Sequence[Record]) -> str:
 def _fields(records: Sequence[Record]) -> Iterator[str]:
     for record in records:
         yield record.name
-        yield f"{record.length} {record.offset} {record.keep} {record.contig} {record.origin} {record.strand}"
+        yield f"{record.length} {record.offset} {record.keep} {record.beyond}"
+        yield f"{record.contig} {record.origin} {record.strand}"
         yield record.description
         yield record.sequence
 

@@ -23,6 +23,8 @@ SEQUENCES, FILLED, LEFT = "sequences", "filled", "left"
 
 SEGMENT = 1 << 16
 """Bases of a record that are worked on together."""
+DRAWN = 1 << 16
+"""Places of a record whose random numbers are drawn together."""
 
 BINS = (0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 """Edges of the bins of confidence: the highest of four probabilities is 0.25 or more."""
@@ -36,18 +38,18 @@ def fill_unknown(model: PredictsBases, how: Imputation, *, longest_run: int, mas
     """
 
     def answer(records: Sequence[Record]) -> Tables:
-        runs = [_runs_of(record, masked) for record in records]
-        short = [found[np.diff(found, axis=1)[:, 0] <= longest_run] for found in runs]
-        asked = [_within(places_of_runs(found), record) for found, record in zip(short, records, strict=True)]
+        asked, runs, bases = [], 0, 0
+        for record in records:
+            found, lengths = _runs_of(record, masked)
+            asked.append(_within(places_of_runs(found[lengths <= longest_run]), record))
+            too_long = found[lengths > longest_run]
+            bases += len(_within(places_of_runs(too_long), record))
+            runs += int(_begin_in(record, too_long).sum())
         done = impute(model, [record.sequence for record in records], asked, how)
-        too_long = [found[np.diff(found, axis=1)[:, 0] > longest_run] for found in runs]
-        bases = sum(
-            len(_within(places_of_runs(found), record)) for found, record in zip(too_long, records, strict=True)
-        )
         return {
             SEQUENCES: pl.DataFrame([_sequence_row(record, one) for record, one in zip(records, done, strict=True)]),
             FILLED: _joined(records, done, located),
-            LEFT: pl.DataFrame({"runs": [sum(map(len, too_long))], "bases": [bases]}),
+            LEFT: pl.DataFrame({"runs": [runs], "bases": [bases]}),
         }
 
     return answer
@@ -60,8 +62,10 @@ def hide_known(model: PredictsBases, how: Imputation, *, fraction: float, seed: 
     """
 
     def answer(records: Sequence[Record]) -> Tables:
-        asked = [_hidden(record, fraction, seed) for record in records]
-        done = impute(model, [record.sequence for record in records], asked, how)
+        hidden = [_hidden(record, fraction, seed) for record in records]
+        asked = [_within(places, record) for places, record in zip(hidden, records, strict=True)]
+        texts = [_without(record.sequence, places) for places, record in zip(hidden, records, strict=True)]
+        done = impute(model, texts, asked, how)
         truth = [
             pl.Series("true", [record.sequence[place].upper() for place in places.tolist()], dtype=pl.String)
             for record, places in zip(records, asked, strict=True)
@@ -77,10 +81,19 @@ def weight(record: Record) -> int:
     return len(kept) + 64 * (kept.count("N") + kept.count("n"))
 
 
-def _runs_of(record: Record, masked: bool) -> Integers:
-    """Runs that have a base in the range that is asked about, whole as far as the context shows them."""
+def _runs_of(record: Record, masked: bool) -> tuple[Integers, Integers]:
+    """Runs in the segment that have a base in the range that is asked about, and how long each is in the record."""
     runs = unknown_runs(record.sequence, masked=masked)
-    return runs[(runs[:, 1] > record.keep[0]) & (runs[:, 0] < record.keep[1])]
+    lengths = runs[:, 1] - runs[:, 0]
+    lengths[runs[:, 0] == 0] += record.beyond[0]
+    lengths[runs[:, 1] == len(record.sequence)] += record.beyond[1]
+    here = (runs[:, 1] > record.keep[0]) & (runs[:, 0] < record.keep[1])
+    return runs[here], lengths[here]
+
+
+def _begin_in(record: Record, runs: Integers) -> NDArray[np.bool_]:
+    """Which runs begin in the range that is asked about, so that one of several segments is counted once."""
+    return (runs[:, 0] >= record.keep[0]) & ((runs[:, 0] > 0) | (record.beyond[0] == 0))
 
 
 def _within(places: Integers, record: Record) -> Integers:
@@ -88,10 +101,25 @@ def _within(places: Integers, record: Record) -> Integers:
 
 
 def _hidden(record: Record, fraction: float, seed: int) -> Integers:
-    name = sha256_strings([record.name, record.contig, str(record.place), str(seed)])
-    drawn = np.random.default_rng(int(name[:16], 16)).random(record.bases) < fraction
-    letters = np.frombuffer(record.sequence.encode("ascii"), dtype=np.uint8)[slice(*record.keep)] & 0xDF
-    return np.flatnonzero(drawn & np.isin(letters, np.frombuffer(BASES.encode(), dtype=np.uint8))) + record.keep[0]
+    """Known bases of a segment that are hidden, its context included: drawn by their places in the whole record."""
+    first, last = record.offset, record.offset + len(record.sequence)
+    blocks = range(first // DRAWN, -(-last // DRAWN))
+    drawn = np.concatenate([_drawn(record, seed, block) for block in blocks])[first - blocks.start * DRAWN :]
+    letters = np.frombuffer(record.sequence.encode("ascii"), dtype=np.uint8) & 0xDF
+    known = np.isin(letters, np.frombuffer(BASES.encode(), dtype=np.uint8))
+    return np.flatnonzero((drawn[: len(letters)] < fraction) & known)
+
+
+def _drawn(record: Record, seed: int, block: int) -> NDArray[np.float64]:
+    about = [record.name, record.contig, str(record.origin), record.strand, str(seed), str(block)]
+    return np.random.default_rng(int(sha256_strings(about)[:16], 16)).random(DRAWN)
+
+
+def _without(sequence: str, hidden: Integers) -> str:
+    """The sequence with N, in the case of what stood there, at the hidden places."""
+    letters = np.frombuffer(sequence.encode("ascii"), dtype=np.uint8).copy()
+    letters[hidden] = (letters[hidden] & 0x20) | ord("N")
+    return letters.tobytes().decode("ascii")
 
 
 def _sequence_row(record: Record, done: Imputed) -> dict[str, Any]:

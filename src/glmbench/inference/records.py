@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from glmbench.genomes.sequence_files import as_fasta, is_genbank
 Tail = Literal["keep", "shift", "drop"]
 
 STDIN = Path("-")
+_BLOCK = 1 << 12
 _TABLES = (".csv", ".tsv", ".txt", ".tab", ".parquet")
 _PACKED = (".gz", ".bgz")
 
@@ -31,6 +33,8 @@ class Record:
         contig: of an interval, the sequence that it lies on.
         origin: of an interval, its start on the forward strand, 0-based.
         strand: `-`: the record is the reverse complement of its interval.
+        beyond: of a segment, how many unknown letters adjoin it in the record, before it and after it, where it begins
+            or ends within a run of them.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Record:
     contig: str = ""
     origin: int = 0
     strand: Literal["+", "-"] = "+"
+    beyond: tuple[int, int] = (0, 0)
 
     @property
     def bases(self) -> int:
@@ -197,17 +202,39 @@ def with_context(records: Iterable[Record], width: int, *, left_only: bool) -> I
 def segments(records: Iterable[Record], size: int, flank: int, *, unknown: str = "Nn") -> Iterator[Record]:
     """Every record in segments of about `size` bases with up to `flank` bases of context on either side.
 
-    No run of `unknown` letters shorter than `size` is cut.
+    No run of `unknown` letters shorter than `size` is cut; of one that reaches beyond the context, `Record.beyond` says
+    how far.
     """
+    runs = re.compile(f"[{unknown}]*")
     for record in records:
         letters, start = record.sequence, 0
+        first = last = (0, 0)
         while start < len(letters):
             end = min(start + size, len(letters))
             furthest = min(end + size, len(letters))
             while end < furthest and letters[end] in unknown:
                 end += 1
-            yield record.part(max(start - flank, 0), min(end + flank, len(letters)), (start, end))
+            left, right = max(start - flank, 0), min(end + flank, len(letters))
+            first = _run_at(letters, left, runs, unknown, last if left < last[1] else first)
+            last = _run_at(letters, right - 1, runs, unknown, last)
+            beyond = left - first[0], max(last[1] - right, 0)
+            yield replace(record.part(left, right, (start, end)), beyond=beyond)
             start = end
+
+
+def _run_at(letters: str, place: int, runs: re.Pattern[str], unknown: str, found: tuple[int, int]) -> tuple[int, int]:
+    """The run of unknown letters that a place is in, empty where it is in none; `found` is one found before."""
+    if found[0] <= place < found[1]:
+        return found
+    match = runs.match(letters, place)
+    start, end = place, match.end() if match else place
+    while start and end > place:
+        block = letters[max(start - _BLOCK, 0) : start]
+        known = len(block.rstrip(unknown))
+        start -= len(block) - known
+        if known:
+            break
+    return start, end
 
 
 def _size(record: Record) -> int:

@@ -44,7 +44,12 @@ def ending_of(out: Path, endings: Sequence[str]) -> str:
 
 def rows_beside(out: Path) -> Path:
     """The table that says which row of a matrix is which record."""
-    return out.with_suffix(".rows.tsv")
+    return out.with_name(out.name + ".rows.tsv")
+
+
+def beside_vectors(out: Path) -> list[Path]:
+    """What `write_vectors` writes beside the output."""
+    return [rows_beside(out)] if ending_of(out, VECTOR_ENDINGS) in (".npy", ".safetensors") else []
 
 
 def write_table(parts: Sequence[Path], out: Path) -> None:

@@ -15,15 +15,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from glmbench.errors import Unsupported
 from glmbench.models.model import PredictsBases
 from glmbench.sequences.alphabet import BASES
 from glmbench.sequences.encoding import reverse_complement
 from glmbench.sequences.typing import Integers
 
 Order = Literal["once", "confident", "left"]
-
-DEFAULT_WIDTH = 512
 
 _AT_ONCE = 8_192
 """Questions in one call of the model."""
@@ -85,17 +82,6 @@ class _State:
 
 Question = tuple[int, int, int, int]
 """Index of a sequence, start and end of a window of it, and index of the unknown base among those asked there."""
-
-
-def default_width(model: PredictsBases) -> int:
-    """512 bases, or, of a model that refuses as many, its context without two places for special tokens."""
-    context = model.card.context
-    if context is not None and context - 2 < DEFAULT_WIDTH:
-        try:  # a model may read part of a longer window, the part around the asked base
-            model.fill(["A" * DEFAULT_WIDTH], [DEFAULT_WIDTH // 2])
-        except Unsupported:
-            return max(context - 2, 1)
-    return DEFAULT_WIDTH
 
 
 def unknown_runs(sequence: str, *, masked: bool = False) -> Integers:

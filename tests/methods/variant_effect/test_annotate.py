@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pysam
 import pytest
+from filelock import FileLock
 
 from glmbench.errors import DataError, UsageError
 from glmbench.genomes.reference_genome import GenomeInMemory
@@ -192,17 +193,79 @@ def test_something_else_than_what_was_interrupted_is_refused(files: tuple[Select
     out = tmp_path / "out.vcf"
     with pytest.raises(KeyboardInterrupt):
         run(Interrupted(), files, out)
-    with pytest.raises(DataError, match="interrupted scoring of something else: strands was forward, now is both"):
+    with pytest.raises(UsageError, match=r"another request \(different: strands was forward, now is both\)"):
         run(Both(), files, out, strands="both")
     other = Both()
     other.card = other.card.model_copy(update={"fingerprint": "other"})
-    with pytest.raises(DataError, match="fingerprint was chain, now is other"):
+    with pytest.raises(UsageError, match="fingerprint was chain, now is other"):
         run(other, files, out)
-    with pytest.raises(DataError, match="limit was None, now is 3"):
-        run(Both(), (Selection(files[0].vcf, limit=3), files[1]), out)
+
+
+def test_of_a_changed_file_the_changed_chunks_are_scored_anew(files: tuple[Selection, Path], tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupted(), files, tmp_path / "out.vcf")
     files[0].vcf.write_text(files[0].vcf.read_text().replace("rs50", "rs5000"))
-    with pytest.raises(DataError, match=r"vcf was .*remove .*out\.vcf\.part to start anew"):
-        run(Both(), files, out)
+    done = run(Both(), files, tmp_path / "out.vcf")
+    run(Both(), files, tmp_path / "whole.vcf")
+    assert done.found == 5  # of the two chunks that were finished, the one without rs50
+    assert (tmp_path / "out.vcf").read_bytes() == (tmp_path / "whole.vcf").read_bytes()
+
+
+def test_one_process_writes_an_output(files: tuple[Selection, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out.vcf"
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupted(), files, out)
+    model = Both()
+    with FileLock(tmp_path / "out.vcf.part" / "lock"), pytest.raises(UsageError, match="another process is writing"):
+        run(model, files, out)
+    assert model.passes == 0
+
+
+def test_no_file_is_replaced(files: tuple[Selection, Path], tmp_path: Path) -> None:
+    """Not even by itself."""
+    before, model = files[0].vcf.read_bytes(), Both()
+    with pytest.raises(UsageError, match=r"in\.vcf exists already; choose another --out"):
+        run(model, files, files[0].vcf)
+    assert files[0].vcf.read_bytes() == before
+    assert model.passes == 0
+
+
+@pytest.mark.parametrize("change", ["moved", "fewer", "more"])
+def test_a_file_that_changes_meanwhile(files: tuple[Selection, Path], tmp_path: Path, change: str) -> None:
+    """No score is put on another record than its own."""
+    vcf = files[0].vcf
+    before = vcf.read_text()
+    last = vcf_lines()[-1] + "\n"
+    after = {"moved": before.replace("a\t51\t", "a\t52\t"), "fewer": before.removesuffix(last), "more": before + last}
+
+    class Changing(Both):
+        def fill(self, sequences: Sequence[str], positions: Sequence[int]) -> np.ndarray:
+            vcf.write_text(after[change])
+            return super().fill(sequences, positions)
+
+    with pytest.raises(DataError, match=r"in\.vcf changed while it was scored"):
+        run(Changing(), files, tmp_path / "out.vcf", chunk=100)
+    assert not (tmp_path / "out.vcf").exists()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "wanted"),
+    [
+        (("a b", "a_b"), ["GLM_DIFFERENCE_A_B", "GLM_DIFFERENCE_A_B_2"]),
+        (("süß", "x²"), ["GLM_DIFFERENCE_S__", "GLM_DIFFERENCE_X_"]),
+        (("same", "same"), ["GLM_DIFFERENCE_0", "GLM_DIFFERENCE_1"]),
+    ],
+)
+def test_fields_of_outputs_have_names_of_their_own(
+    files: tuple[Selection, Path], tmp_path: Path, outputs: tuple[str, ...], wanted: list[str]
+) -> None:
+    run(Answering(outputs=outputs), files, tmp_path / "out.vcf")
+    run(Answering(outputs=()), files, tmp_path / "plain.vcf")
+    with pysam.VariantFile(str(tmp_path / "out.vcf")) as file, pysam.VariantFile(str(tmp_path / "plain.vcf")) as plain:
+        assert [name for name in file.header.info if "DIFFERENCE" in name] == wanted
+        for record, other in zip(file, plain, strict=True):
+            for number, name in enumerate(wanted):
+                assert record.info.get(name) == other.info.get(f"GLM_DIFFERENCE_{number}")
 
 
 def test_nothing_is_scored_where_a_ref_mismatches(files: tuple[Selection, Path], tmp_path: Path) -> None:
@@ -225,15 +288,25 @@ def test_regions_and_limits_select_records(files: tuple[Selection, Path], tmp_pa
     vcf = files[0].vcf
     done = run(Both(), (Selection(vcf, Region("b", 40, 100)), files[1]), tmp_path / "out.vcf")
     assert done.records == 3
-    assert run(Both(), (Selection(vcf, limit=2), files[1]), tmp_path / "out.vcf").records == 2
+    assert run(Both(), (Selection(vcf, limit=2), files[1]), tmp_path / "two.vcf").records == 2
     with pytest.raises(DataError, match="has no variants in this region"):
-        run(Both(), (Selection(vcf, Region("b", 5, 8)), files[1]), tmp_path / "out.vcf")
+        run(Both(), (Selection(vcf, Region("b", 5, 8)), files[1]), tmp_path / "none.vcf")
+
+
+def test_an_empty_genome_is_said(
+    files: tuple[Selection, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty.fa"
+    empty.touch()
+    with pytest.raises(DataError, match=r"empty\.fa is empty; a FASTA file was wanted"):
+        run(Both(), (files[0], empty), tmp_path / "out.vcf")
+    assert capfd.readouterr().err == ""
 
 
 def test_an_output_that_cannot_be_written_is_refused_first(files: tuple[Selection, Path], tmp_path: Path) -> None:
     model = Both()
     with pytest.raises(UsageError, match=r"want a name that ends in \.vcf, \.vcf\.gz"):
         run(model, files, tmp_path / "out.txt")
-    with pytest.raises(OSError, match="version"):
+    with pytest.raises(UsageError, match=r"/proc/version/out\.vcf cannot be written: .* choose another --out"):
         run(model, files, Path("/proc/version/out.vcf"))
     assert model.passes == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +169,24 @@ def test_the_likelihood_is_the_sum_over_known_bases(name: str, model: Models) ->
     rows = asked.fill([sequence] * len(sequence), range(len(sequence)))
     wanted = sum(rows[place, BASES.index(base)] for place, base in enumerate(sequence) if base != "N")
     np.testing.assert_allclose(asked.log_likelihood([sequence, "NNN"]), [wanted, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_a_likelihood_is_summed_in_blocks(name: str, model: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more positions are asked at once than a block has, wherever sequences end."""
+    sequences = [text(17), text(3, seed=1) + "N", text(25, seed=2)]
+    wanted = model(name).log_likelihood(sequences)
+    asked: list[int] = []
+    ask = type(model(name))._ask
+
+    def watched(self: KerasModel, batch: object, sequence: Sequence[int], *rest: object, **how: bool) -> object:
+        asked.append(len(sequence))
+        return ask(self, batch, sequence, *rest, **how)
+
+    monkeypatch.setattr("glmbench.models.keras.language_models.BLOCK", 8)
+    monkeypatch.setattr(type(model(name)), "_ask", watched)
+    np.testing.assert_allclose(model(name).log_likelihood(sequences), wanted, rtol=1e-5)
+    assert asked == [8] * 5 + [6]
 
 
 def test_equal_questions_go_through_the_network_once(model: Models) -> None:

@@ -167,6 +167,16 @@ def test_embeddings_are_pooled_states() -> None:
     np.testing.assert_allclose(windows[0], weighted, atol=1e-5)
 
 
+def test_layers_by_number() -> None:
+    """As Python counts, in the reference as well as in `embed --per-base`; the same model as by name."""
+    names = load(f"h5:{file('cnn')}").layers()
+    for number in (0, 1, -1, -len(names)):
+        by_number, by_name = (load(f"h5:{file('cnn')}?layer={layer}") for layer in (number, names[number]))
+        assert by_number.card.fingerprint == by_name.card.fingerprint
+    with pytest.raises(UsageError, match="no layer '-99'"):
+        load(f"h5:{file('cnn')}?layer=-99")
+
+
 def test_a_held_unit_reaches_the_answer_and_is_let_go() -> None:
     lstm = model("lstm", "?position=end&vocabulary=acgt")
     assert isinstance(lstm, WindowLanguageModel)

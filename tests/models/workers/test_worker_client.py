@@ -22,7 +22,9 @@ from glmbench.models.model import (
 )
 from glmbench.models.registry import load
 from glmbench.models.reporting import ReportsProgress
+from glmbench.models.workers import protocol
 from glmbench.models.workers.client import WorkerModel
+from glmbench.models.workers.pipe import WorkerError
 
 LOG = np.log(np.array([0.1, 0.2, 0.3, 0.4]))
 
@@ -99,6 +101,21 @@ def test_passes_and_progress(everything: WorkerModel) -> None:
     before, steps = everything.passes, list[int]()
     everything.embed_reporting(["A"] * 7, steps.append)
     assert (steps, everything.passes - before) == ([3, 3, 1], 7)
+
+
+def test_a_request_that_is_too_large_leaves_the_worker_as_it_is(
+    everything: WorkerModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything.embed(["ACGT"])
+    pid = everything.worker.pid
+    monkeypatch.setattr(protocol, "LARGEST_PAYLOAD", 100)
+    with pytest.raises(
+        WorkerError, match=r"cannot be asked embed: arrays have .* are allowed in one frame; ask for less"
+    ):
+        everything.embed(["ACGT" * 100])
+    monkeypatch.undo()
+    everything.embed(["ACGT"])
+    assert everything.worker.pid == pid is not None
 
 
 def test_only_what_the_adapter_has(tmp_path: Path) -> None:

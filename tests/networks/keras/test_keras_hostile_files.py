@@ -236,6 +236,16 @@ def _huge(made: h5py.File) -> None:
     made["model_weights/dense/dense"].create_dataset("weight_0:0", (10**7, 10**7), "f4", chunks=(64, 64))
 
 
+def _linked(made: h5py.File) -> None:
+    """Forty layers that are the same 8 MB, which take 8 kB in the file."""
+    zeros = made.create_dataset("zeros", data=np.zeros((1000, 2000), "f4"), compression="gzip")
+    for number in range(40):
+        group = made["model_weights"].create_group(f"l{number}")
+        group["x"] = zeros
+        group.attrs["weight_names"] = [b"x"]
+    made["model_weights"].attrs["layer_names"] = [f"l{number}".encode() for number in range(40)]
+
+
 def _missing(made: h5py.File) -> None:
     del made["model_weights/dense/dense/weight_0:0"]
 
@@ -286,6 +296,7 @@ def _no_text(made: h5py.File) -> None:
         (_outside, "in another file"),
         (_virtual, "in another file"),
         (_huge, "holds 0 bytes"),
+        (_linked, "claims more in its arrays up to .* than a file of its size can hold"),
         (_missing, "has no such thing"),
         (_upwards, "has no such thing"),
         (_deep, "parts, wanted at most 32"),

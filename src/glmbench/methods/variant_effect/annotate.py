@@ -16,21 +16,22 @@ from glmbench.errors import DataError
 from glmbench.genomes.reference_genome import FastaGenome
 from glmbench.genomes.variants import Selection
 from glmbench.methods.variant_effect.definitions import Settings
-from glmbench.methods.variant_effect.part_folder import PartFolder
 from glmbench.methods.variant_effect.reference_check import Mismatches
 from glmbench.methods.variant_effect.score import SCORED, OnMismatch, Scoring
 from glmbench.methods.variant_effect.vcf_output import require_free, require_output_name, write_vcf
 from glmbench.models.model import Model
 from glmbench.progress import progress
-from glmbench.storage.atomic import atomic_path, require_writable
-from glmbench.storage.hashing import sha256_file
+from glmbench.storage.atomic import atomic_path
+from glmbench.storage.hashing import sha256_strings
+from glmbench.storage.parts import Parts, open_parts, require_place
 
 if TYPE_CHECKING:
     from pysam import VariantHeader, VariantRecord
 
-VERSION = 1
+VERSION = 2
 """Of what is computed: raised when the same request gives other numbers."""
 
+_ALLELES = "alleles"
 _ALLELE = {"contig": pl.String, "start": pl.Int64, "id": pl.String, "ref": pl.String, "alt": pl.String}
 
 
@@ -72,10 +73,10 @@ def annotate(
     prefix: str = "GLM",
     chunk: int = 512,
 ) -> Summary:
-    """Score the variants of a VCF file into a VCF, BCF or parquet file.
+    """Score the variants of a VCF or BCF file into a VCF or parquet file.
 
-    Finished chunks are kept in `OUT.part/`; the same call goes on after the last of them. REF is compared with the
-    genome for all records before the first is scored.
+    Finished chunks are kept in `OUT.part/`; the same call goes on after the last of them, and computes those anew whose
+    records have changed. REF is compared with the genome for all records before the first is scored.
 
     Args:
         model: answers in the modes of `settings`.
@@ -88,28 +89,28 @@ def annotate(
         chunk: records that are scored, and kept, at a time.
 
     Raises:
-        UsageError: `out` has another ending.
-        DataError: see `genomes.variants` and `FastaGenome`; a REF mismatches; nothing is selected; `OUT.part` is of
-            another request.
+        UsageError: `out` has another ending or exists; another process writes it; `OUT.part` is of another request.
+        DataError: see `genomes.variants` and `FastaGenome`; a REF mismatches; nothing is selected; the file changed
+            while it was scored.
+        GlmbenchError: the disk is full.
     """
     require_output_name(out)
-    require_writable(out)
+    require_place(out)
     genome = FastaGenome(fasta)
     header, records = _survey(selection, genome, on_mismatch)
     if out.suffix != ".parquet":
         require_free(header, prefix)
-    request = _request(model, selection, genome, settings, on_mismatch, chunk)
-    part = PartFolder(out, request)
-    scoring = Scoring(model, genome, settings)
-    notes, found, seconds = _score_chunks(scoring, selection, part, records, chunk)
-    names = _score_names(part, len(notes))
-    if out.suffix == ".parquet":
-        _write_parquet(out, part, len(notes))
-    else:
-        rows = chain.from_iterable(part.read(number).iter_rows(named=True) for number in range(len(notes)))
-        provenance = _provenance(prefix, model, settings)
-        write_vcf(out, selection, header, rows, names, prefix, provenance)
-    part.remove()
+    with open_parts(out, _request(model, genome, settings, on_mismatch, chunk)) as parts:
+        scoring = Scoring(model, genome, settings)
+        notes, found, seconds = _score_chunks(scoring, selection, parts, records, chunk)
+        names = _score_names(parts)
+        if out.suffix == ".parquet":
+            _write_parquet(out, parts)
+        else:
+            tables = map(pl.read_parquet, parts.tables(_ALLELES))
+            rows = chain.from_iterable(table.iter_rows(named=True) for table in tables)
+            write_vcf(out, selection, header, rows, names, prefix, _provenance(prefix, model, settings))
+        parts.remove()
     return _summary(notes, records, found, seconds)
 
 
@@ -129,24 +130,27 @@ def _survey(selection: Selection, genome: FastaGenome, on_mismatch: OnMismatch) 
 
 
 def _score_chunks(
-    scoring: Scoring, selection: Selection, part: PartFolder, records: int, chunk: int
+    scoring: Scoring, selection: Selection, parts: Parts, records: int, chunk: int
 ) -> tuple[list[dict[str, Any]], int, float]:
     """Score what is not yet there; the notes of all chunks, records found finished, and seconds."""
     notes: list[dict[str, Any]] = []
     found, begin = 0, time.perf_counter()
     with selection.open() as (_, selected), progress(f"scoring {selection.vcf.name}", total=records) as bar:
         for number, batch in enumerate(_batches(selected, chunk)):
-            note = part.finished(number)
+            asked = _frame(batch)
+            digest = sha256_strings(map(repr, asked.iter_rows()))
+            note = parts.finished(number, digest)
             if note is None:
                 before = scoring.forwards
-                alleles = scoring.score(_frame(batch))
+                alleles = scoring.score(asked)
                 now = scoring.forwards
                 note = _note(alleles, None if now is None or before is None else now - before)
-                part.keep(number, alleles, note)
+                parts.keep(number, digest, {_ALLELES: alleles}, note)
                 notes.append(note | {"now": True})
             else:
                 found += len(batch)
                 notes.append(note)
+            parts.count = number + 1
             bar.advance(len(batch))
     return notes, found, time.perf_counter() - begin
 
@@ -195,22 +199,14 @@ def _summary(notes: list[dict[str, Any]], records: int, found: int, seconds: flo
 
 
 def _request(
-    model: Model,
-    selection: Selection,
-    genome: FastaGenome,
-    settings: Settings,
-    on_mismatch: OnMismatch,
-    chunk: int,
+    model: Model, genome: FastaGenome, settings: Settings, on_mismatch: OnMismatch, chunk: int
 ) -> dict[str, Any]:
-    """Plain values that decide every number."""
+    """Plain values that, with the records, decide every number."""
     return {
         "version": VERSION,
         "model": model.card.reference,
         "fingerprint": model.card.fingerprint,
-        "vcf": sha256_file(selection.vcf),
         "genome": genome.fingerprint,
-        "region": None if selection.region is None else asdict(selection.region),
-        "limit": selection.limit,
         "on_mismatch": on_mismatch,
         "chunk": chunk,
         **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(settings).items()},
@@ -232,14 +228,14 @@ def _provenance(prefix: str, model: Model, settings: Settings) -> str:
     return f"##glmbench=<ID={prefix},{values}>"
 
 
-def _score_names(part: PartFolder, chunks: int) -> list[str]:
+def _score_names(parts: Parts) -> list[str]:
     """Columns of scores, of all chunks: a predictor without names of outputs has none before it is asked."""
     about = {*_ALLELE, "status", "mode", "window_start", "window_end", "window_n"}
-    names = dict.fromkeys(name for number in range(chunks) for name in part.columns(number))
+    names = dict.fromkeys(name for path in parts.tables(_ALLELES) for name in pl.read_parquet_schema(path))
     return [name for name in names if name not in about]
 
 
-def _write_parquet(out: Path, part: PartFolder, chunks: int) -> None:
-    frames = [pl.scan_parquet(part.table(number)) for number in range(chunks)]
+def _write_parquet(out: Path, parts: Parts) -> None:
+    frames = [pl.scan_parquet(path) for path in parts.tables(_ALLELES)]
     with atomic_path(out) as temporary:
         pl.concat(frames, how="diagonal").sink_parquet(temporary)

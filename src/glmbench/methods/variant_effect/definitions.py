@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glmbench.errors import Unsupported, UsageError
-from glmbench.models.model import Embeds, Model, ModelCard, Predicts, PredictsBases, ScoresSequences
-from glmbench.models.reference import parse_reference
+from glmbench.methods.window_width import default_width
+from glmbench.models.model import Embeds, Model, Predicts, PredictsBases, ScoresSequences
 
 Mode = Literal["masked", "single-pass", "likelihood", "embedding", "prediction"]
 Strands = Literal["forward", "both"]
@@ -48,10 +48,6 @@ OF_MODE: dict[Mode, tuple[str, ...]] = {
     "embedding": ("cosine", "l1", "l2", "dot"),
     "prediction": (),
 }
-
-LONGEST_WINDOW = 512
-"""Default width in bp, where the model can take it."""
-_WITH_SPECIAL_TOKENS = ("hf", "random", "zoo")
 
 
 @dataclass(frozen=True)
@@ -122,14 +118,6 @@ def settings_for(
     )
     _check_scores(settings, model.card.outputs)
     return settings
-
-
-def default_width(card: ModelCard) -> int:
-    """512 bp, or the context where that is less; of transformers' networks less two, for special tokens."""
-    if card.context is None:
-        return LONGEST_WINDOW
-    ends = 2 if parse_reference(card.reference).scheme in _WITH_SPECIAL_TOKENS else 0
-    return max(4, min(LONGEST_WINDOW, card.context - ends))
 
 
 def _auto(model: Model) -> Mode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from glmbench.genomes.reference_genome import ReferenceGenome
 from glmbench.genomes.variants import Change
@@ -17,8 +18,10 @@ class Placed:
         change: on the contig.
         start: first base of the window on the contig, 0-based.
         reference: the window as it is in the genome.
-        alternative: of as many bases from the same start, with the change: bases beyond an indel come in or go out at
-            the window's end. Where a contig ends there, a deletion is made up for at the window's start.
+        alternative: of as many bases, other than the reference, with the allele whole in it. It begins at the same
+            base, and bases beyond an indel come in or go out at the window's end. Where the contig ends there, a
+            deletion is made up for at the window's start; and where fewer bases follow an insertion than it has, as
+            many go out at the window's start.
     """
 
     change: Change
@@ -37,7 +40,8 @@ def window_start(change: Change, length: int, width: int, placing: Placing) -> i
 
     `centred`: the middle of the change is base `width // 2`. `shared`: windows start at multiples of half the width, so
     near changes fall into one, each within a quarter of the width of its middle. At the edges of a contig windows are
-    shifted inwards and keep their width; a contig that is shorter is its own window.
+    shifted inwards and keep their width; a contig that is shorter is its own window (of a deletion, one as much
+    shorter as the contig is with it).
     """
     centre = change.start + len(change.ref) // 2
     start = centre - width // 2
@@ -47,19 +51,29 @@ def window_start(change: Change, length: int, width: int, placing: Placing) -> i
     return max(0, min(start, length - width))
 
 
-def place(change: Change, contig: str, genome: ReferenceGenome, width: int, placing: Placing) -> Placed | None:
-    """The windows of a change; None where one of its alleles is longer than half the width."""
-    if max(len(change.ref), len(change.alt)) > width // 2:
-        return None
+def place(
+    change: Change, contig: str, genome: ReferenceGenome, width: int, placing: Placing
+) -> Placed | Literal["too_long", "same_in_window"]:
+    """The windows of a change, or why there are none.
+
+    `too_long`: an allele is longer than half the width, or, of an indel, half the contig. `same_in_window`: both
+    windows are the same, as in a repeat that reaches over the window's end.
+    """
     length = genome.lengths[contig]
-    start = window_start(change, length, width, placing)
-    size = min(width, length - start)
-    if not (start <= change.start and change.end <= start + size):
-        return None
-    lost = max(0, len(change.ref) - len(change.alt))
-    after = min(lost, length - start - size)
-    before = min(lost - after, start)
-    bases = genome.fetch(contig, start - before, start + size + after)
-    offset = change.start - start + before
-    alternative = bases[:offset] + change.alt + bases[offset + len(change.ref) :]
-    return Placed(change, start, bases[before : before + size], alternative[:size])
+    size = min(width, length)
+    if max(len(change.ref), len(change.alt)) > (width if change.is_substitution else size) // 2:
+        return "too_long"
+    gained = len(change.alt) - len(change.ref)
+    if length + gained < size:  # with the deletion the contig is shorter than the window
+        size, placing = length + gained, "centred"
+    start = window_start(change, length, size, placing)
+    end = start + size
+    if not (start <= change.start and change.end <= end):
+        return "too_long"
+    first = start + gained if gained > end - change.end else min(start, length + gained - size)
+    origin = min(start, first)
+    bases = genome.fetch(contig, origin, min(length, end + max(0, -gained)))
+    haplotype = bases[: change.start - origin] + change.alt + bases[change.end - origin :]
+    reference = bases[start - origin : end - origin]
+    alternative = haplotype[first - origin :][:size]
+    return Placed(change, start, reference, alternative) if reference != alternative else "same_in_window"

@@ -45,6 +45,7 @@ REASONS: dict[str, str] = {
     "no_such_contig": "the genome has no contig of this name",
     "ref_mismatch": "REF is not what the genome has there",
     "too_long": "an allele is longer than half the window",
+    "same_in_window": "the window is the same with the allele, as in a repeat that is longer",
     "indel": "the mode scores single bases, and an indel changes their number",
 }
 """What `status` may be."""
@@ -175,8 +176,7 @@ class Scoring:
             return why
         if not change.is_substitution and self.settings.indels is None:
             return "indel"
-        placing = self.settings.placing
-        return place(change, contig, self._genome, self.settings.width, placing) or "too_long"
+        return place(change, contig, self._genome, self.settings.width, self.settings.placing)
 
     def _about(self, found: Placed | str) -> tuple[str, str | None, int | None, int | None, int | None]:
         if isinstance(found, str):

@@ -145,7 +145,8 @@ class PredictionScorer:
     def __init__(self, model: Predicts, strands: Strands) -> None:
         self._model, self._both = model, strands == "both"
         self._predictions: Memory[str, NDArray[np.float64]] = Memory(self._predict)
-        self.names: tuple[str, ...] = tuple(DIFFERENCE + name for name in model.card.outputs)
+        named = model.card.outputs if len(set(model.card.outputs)) == len(model.card.outputs) else ()
+        self.names: tuple[str, ...] = tuple(DIFFERENCE + name for name in named)  # of the same name: by number
 
     def score(self, placed: Sequence[Placed]) -> Rows:
         """See `Scorer`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,20 @@ def require_output_name(out: Path) -> None:
 
 
 def field_name(prefix: str, score: str) -> str:
-    """The INFO field of a score: `GLM_LLR` of `llr`. Letters that VCF does not allow in names become `_`."""
-    return f"{prefix}_" + "".join(c if c.isalnum() or c in "_." else "_" for c in score).upper()
+    """The INFO field of a score: `GLM_LLR` of `llr`. What is no ASCII letter, digit or dot becomes `_`."""
+    return f"{prefix}_" + "".join(c if c.isascii() and (c.isalnum() or c == ".") else "_" for c in score).upper()
+
+
+def field_names(prefix: str, scores: Sequence[str]) -> dict[str, str]:
+    """The INFO field of each score, all different: names that would be the same are numbered (`GLM_X`, `GLM_X_2`)."""
+    fields: dict[str, str] = {}
+    taken = {f"{prefix}_{name}" for name in _ABOUT}
+    for score in scores:
+        plain = field_name(prefix, score)
+        free = (name for name in chain([plain], (f"{plain}_{number}" for number in count(2))) if name not in taken)
+        fields[score] = next(free)
+        taken.add(fields[score])
+    return fields
 
 
 def require_free(header: VariantHeader, prefix: str) -> None:
@@ -74,8 +87,11 @@ def write_vcf(
         scores: names of the columns to write.
         prefix: of the INFO fields.
         provenance: header line about what made the scores.
+
+    Raises:
+        DataError: the records are others than those of `alleles`.
     """
-    fields = {score: field_name(prefix, score) for score in scores}
+    fields = field_names(prefix, scores)
     header = header.copy()
     _define(header, fields, prefix)
     header.add_line(provenance)
@@ -84,8 +100,10 @@ def write_vcf(
         _define(own, fields, prefix)
         write(str(header))
         for record in records:
-            _annotate(record, _rows_of(record, rows), fields, prefix)
+            _annotate(record, _rows_of(record, rows, selection.vcf), fields, prefix)
             write(str(record))
+        if next(rows, None) is not None:
+            raise _changed(selection.vcf)
 
 
 def _define(header: VariantHeader, fields: Mapping[str, str], prefix: str) -> None:
@@ -103,8 +121,21 @@ def _writer(path: Path, name: str) -> Iterator[Callable[[str], object]]:
         yield lambda text: file.write(text.encode())
 
 
-def _rows_of(record: VariantRecord, rows: Iterator[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [next(rows) for _ in range(max(1, len(record.alts or ())))]
+def _rows_of(record: VariantRecord, rows: Iterator[Mapping[str, Any]], vcf: Path) -> list[Mapping[str, Any]]:
+    """The rows of a record's alleles, which must be of these alleles."""
+    alts = record.alts or (None,)
+    found = list(islice(rows, len(alts)))
+    wanted = [(record.contig, record.start, record.ref, alt) for alt in alts]
+    if [(row["contig"], row["start"], row["ref"], row["alt"]) for row in found] != wanted:
+        raise _changed(vcf)
+    return found
+
+
+def _changed(vcf: Path) -> DataError:
+    return DataError(
+        f"{vcf} changed while it was scored: its records are no longer those that the scores are of; give the same "
+        "command again, which scores what changed"
+    )
 
 
 def _annotate(record: VariantRecord, rows: list[Mapping[str, Any]], fields: Mapping[str, str], prefix: str) -> None:

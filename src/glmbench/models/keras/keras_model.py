@@ -84,9 +84,7 @@ class KerasModel:
 
     def layers(self) -> tuple[str, ...]:
         """Names of the layers whose output has places or is a vector, first to last, as Keras has them."""
-        bounds = self._bounds(16 if self._kind.length is None else None)
-        shapes = self._network.shapes
-        return tuple(name for name, shape in shapes.items() if len(shape) == 1 or bounds[name] is not None)
+        return layer_names(self._network, self._kind)
 
     def states(self, sequences: Sequence[str], layer: str) -> list[States]:
         """What a layer makes of each sequence.
@@ -160,8 +158,7 @@ class KerasModel:
                         yield _placed(values[row], bounds, windows, window, int(lengths[sequence])), sequence
 
     def _bounds(self, width: int | None) -> dict[str, Bounds | None]:
-        columns = width or (self._kind.length or 0) + (self._kind.purpose in ("joined", "flanks"))
-        return self._network.bounds(input_bounds(self._kind, columns))
+        return _bounds(self._network, self._kind, width)
 
     def _check_layer(self, layer: str) -> None:
         known = self.layers()
@@ -170,6 +167,18 @@ class KerasModel:
                 f"{self._card.reference}: there is no layer {layer!r}{close_matches(layer, list(known))}; "
                 f"it has {', '.join(known)}"
             )
+
+
+def layer_names(network: KerasNetwork, kind: Kind) -> tuple[str, ...]:
+    """Names of the layers whose output has places or is a vector, first to last."""
+    bounds = _bounds(network, kind, 16 if kind.length is None else None)
+    return tuple(name for name, shape in network.shapes.items() if len(shape) == 1 or bounds[name] is not None)
+
+
+def _bounds(network: KerasNetwork, kind: Kind, width: int | None) -> dict[str, Bounds | None]:
+    """What bases the places of each layer stand for, in windows of `width`; None: those that the network reads."""
+    columns = width or (kind.length or 0) + (kind.purpose in ("joined", "flanks"))
+    return network.bounds(input_bounds(kind, columns))
 
 
 def _placed(values: NDArray[np.float32], bounds: Bounds | None, windows: Windows, window: int, length: int) -> _Place:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from glmbench.models.model import ModelCard, Reach
 from glmbench.networks.keras.graph import KerasNetwork
 from glmbench.sequences.alphabet import EncodedBatch, N, encode_batch
 from glmbench.sequences.typing import Codes, Integers
+
+BLOCK = 1 << 18
+"""Bases that are asked and added up together, so that a long sequence takes no more memory than that."""
 
 
 class WindowLanguageModel(KerasModel):
@@ -68,7 +71,7 @@ class WindowLanguageModel(KerasModel):
             DataError: a letter is no nucleotide code.
         """
         batch = encode_batch(sequences)
-        return summed(batch, self._ask(batch, *every_base(batch)))
+        return summed(batch, lambda sequence, position: self._ask(batch, sequence, position))
 
     def _ask(self, batch: EncodedBatch, sequence: Integers, position: Integers) -> NDArray[np.float32]:
         """Log probabilities (n, 4) of positions of sequences."""
@@ -110,15 +113,28 @@ def checked(batch: EncodedBatch, positions: Sequence[int]) -> Integers:
 
 def every_base(batch: EncodedBatch) -> tuple[Integers, Integers]:
     """Sequence and position of all bases, one sequence after another."""
-    sequence = np.repeat(np.arange(len(batch)), batch.lengths)
-    return sequence, np.arange(len(sequence)) - batch.offsets[sequence]
+    return _bases(batch, 0, len(batch.codes))
 
 
-def summed(batch: EncodedBatch, log_p: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Sum over each sequence of the log probability of its bases, of rows for all of them; N counts for nothing."""
-    codes: Codes = batch.codes
-    known = codes < N
-    each = np.zeros(len(codes))
-    each[known] = log_p[known, codes[known]]
-    sequence = np.repeat(np.arange(len(batch)), batch.lengths)
-    return np.bincount(sequence, weights=each, minlength=len(batch)).astype(np.float64)
+def _bases(batch: EncodedBatch, start: int, end: int) -> tuple[Integers, Integers]:
+    """Sequence and position of the bases from one to before another, counted over all sequences."""
+    flat = np.arange(start, end)
+    sequence = np.searchsorted(batch.offsets, flat, side="right") - 1
+    return sequence, flat - batch.offsets[sequence]
+
+
+def summed(batch: EncodedBatch, ask: Callable[[Integers, Integers], NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Sum over each sequence of the log probability of its bases, block by block; N counts for nothing.
+
+    Args:
+        batch: the sequences.
+        ask: log probabilities (n, 4) of positions of sequences.
+    """
+    totals = np.zeros(len(batch))
+    for start in range(0, len(batch.codes), BLOCK):
+        codes: Codes = batch.codes[start : start + BLOCK]
+        sequence, position = _bases(batch, start, start + len(codes))
+        known = codes < N
+        each = ask(sequence, position)[known, codes[known]]
+        totals += np.bincount(sequence[known], weights=each, minlength=len(batch))
+    return totals

@@ -6,7 +6,7 @@
 | `vocabulary`   | letters, as acgt           | order of the one-hot columns or tokens                               |
 | `architecture` | a JSON file                | of a file of weights alone: what Keras' `model.to_json()` gives      |
 | `trained_on`   | text                       | what the network was trained on, for the card                        |
-| `layer`        | a layer's name             | whose states are embeddings; by default what the last layer reads    |
+| `layer`        | a layer's name or number   | whose states are embeddings; by default what the last layer reads    |
 | `pool`         | `mean`, max, last          | over the places of that layer                                        |
 | `overflow`     | refuse, window             | longer sequences; language models read windows, classifiers refuse   |
 | `short`        | `refuse`, pad              | shorter sequences of classifiers; language models fill up with zeros |
@@ -14,9 +14,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from glmbench.errors import DataError, UsageError
 from glmbench.models.keras.choices import Choices, FileCard, read_card
@@ -76,12 +79,20 @@ def load_keras(reference: ModelReference, *, trust_remote_code: bool = False, of
         context=limit,
         input_length=None if reading.pad else _columns(kind),
         parameters=loaded.parameters,
-        strands="both" if kind.both_strands else "forward",
+        strands="both" if kind.both_strands and _alike_on_both_strands(runner, kind) else "forward",
         pretraining=_training(choices.trained_on or card.trained_on),
         licence=card.licence,
         outputs=card.classes,
     )
     return _model(loaded.network, kind, runner, reading, made, vocabulary)
+
+
+def _alike_on_both_strands(runner: Runner, kind: Kind) -> bool:
+    """Whether what it says of some windows does not change when they are turned: it may join its strands unevenly."""
+    windows = np.random.default_rng(0).integers(0, 4, (4, kind.length or 64), dtype=np.uint8)
+    alike = np.allclose(runner.outputs(windows), runner.outputs(3 - windows[:, ::-1]), atol=1e-4)
+    runner.passes = 0
+    return alike
 
 
 def _model(
@@ -138,7 +149,18 @@ def _reading(network: KerasNetwork, kind: Kind, choices: Choices) -> Reading:
 
     overflow = choices.overflow or ("window" if kind.is_language_model else "refuse")
     pad = kind.is_language_model or choices.short == "pad" or kind.length is None
-    return Reading(choices.layer or _last_states(network), choices.pool, overflow, pad)
+    layer = _last_states(network) if choices.layer is None else _layer_named(network, kind, choices.layer)
+    return Reading(layer, choices.pool, overflow, pad)
+
+
+def _layer_named(network: KerasNetwork, kind: Kind, layer: str) -> str:
+    """A layer's name, where a number was given that counts the layers as Python does."""
+    from glmbench.models.keras.keras_model import layer_names
+
+    names = layer_names(network, kind)
+    if layer in names or not re.fullmatch("-?[0-9]{1,9}", layer):
+        return layer
+    return names[int(layer)] if -len(names) <= int(layer) < len(names) else layer
 
 
 def _last_states(network: KerasNetwork) -> str:

@@ -73,7 +73,7 @@ class PlaceLanguageModel(KerasModel):
             DataError: a letter is no nucleotide code.
         """
         batch = self._encoded(sequences)
-        return summed(batch, self._ask(batch, *every_base(batch), hidden=True))
+        return summed(batch, lambda sequence, position: self._ask(batch, sequence, position, hidden=True))
 
     def _encoded(self, sequences: Sequence[str]) -> EncodedBatch:
         batch = encode_batch(sequences)

@@ -160,7 +160,11 @@ class Worker:
         session.set_deadlines(silence=self.launch.silence, total=self.launch.timeout)
         header = {"id": number, "method": method, "arguments": dict(arguments)}
         try:
-            session.write(protocol.encode(header, arrays))
+            pieces = protocol.encode(header, arrays)
+        except protocol.FrameError as error:  # nothing was sent yet, and the worker lives on
+            raise WorkerError(f"{self._who} cannot be asked {method}: {error}; ask for less at once") from error
+        try:
+            session.write(pieces)
         except BaseException as error:
             self._lost(session, error)
         while (answer := self._read(session)).header.get("kind") == "heartbeat":

@@ -22,6 +22,10 @@ from glmbench.storage.hashing import sha256_bytes
 
 MOST_COMPRESSION = 1_100
 """Bytes that one byte on disk can stand for under HDF5's deflate filter; an array that claims more is made up."""
+MOST_LARGER = 16
+"""Times the size of the file that all its arrays may take in memory together, links to the same array each counted."""
+ALWAYS_ALLOWED = 256 << 20
+"""Bytes that they may take whatever the size of the file."""
 DEEPEST = 32
 """Groups within groups, on the way to an array."""
 LARGEST_JSON = 64 << 20
@@ -61,7 +65,8 @@ def read_keras_file(path: Path) -> KerasFile:
                 "to 2.15): load and save it there, with model.save('model.h5')"
             )
         config = file.attrs.get("model_config")
-        weights, parameters = _weights(_group(file, "model_weights") if "model_weights" in file else file)
+        root = _group(file, "model_weights") if "model_weights" in file else file
+        weights, parameters = _weights(root, max(ALWAYS_ALLOWED, MOST_LARGER * path.stat().st_size))
         return KerasFile(None if config is None else parse_json(_text(config)), weights, parameters, version)
 
 
@@ -112,14 +117,15 @@ def _starts_with(path: Path, signature: bytes) -> bool:
         return file.read(len(signature)) == signature
 
 
-def _weights(root: h5py.Group) -> tuple[dict[str, list[NDArray[np.float32]]], int]:
+def _weights(root: h5py.Group, allowed: int) -> tuple[dict[str, list[NDArray[np.float32]]], int]:
     layers: dict[str, list[NDArray[np.float32]]] = {}
     sizes: dict[tuple[str, str], int] = {}
     for layer in _names(root, "layer_names"):
         group = _group(root, layer)
         layers[layer] = []
         for name in _names(group, "weight_names"):
-            array = _array(group, name)
+            array = _array(group, name, allowed)
+            allowed -= array.nbytes
             layers[layer].append(array)
             sizes[name, sha256_bytes(array.tobytes())] = array.size
     return layers, sum(sizes.values())
@@ -175,7 +181,8 @@ def _group(parent: h5py.Group, name: str) -> h5py.Group:
     return found
 
 
-def _array(parent: h5py.Group, name: str) -> NDArray[np.float32]:
+def _array(parent: h5py.Group, name: str, allowed: int) -> NDArray[np.float32]:
+    """An array of at most `allowed` bytes as float32."""
     dataset = _child(parent, name)
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f" or dataset.shape is None:
         raise DataError(f"has no array of floating-point numbers at {parent.name}/{name}")
@@ -184,6 +191,8 @@ def _array(parent: h5py.Group, name: str) -> NDArray[np.float32]:
     claimed, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
     if claimed > stored * MOST_COMPRESSION:
         raise DataError(f"holds {stored:,} bytes of {parent.name}/{name}, which should have {claimed:,}")
+    if dataset.size * 4 > allowed:
+        raise DataError(f"claims more in its arrays up to {parent.name}/{name} than a file of its size can hold")
     array = np.array(dataset, dtype=np.float32, order="C")
     if not np.isfinite(array).all():
         raise DataError(f"has numbers in {parent.name}/{name} that are NaN or infinite")

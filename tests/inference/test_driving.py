@@ -3,20 +3,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import pytest
 
-from file_models import Composition
+from file_models import Composition, Triplets
 from glmbench.errors import DataError, GlmbenchError, Unsupported, UsageError
 from glmbench.inference import answers
 from glmbench.inference.capabilities import cannot, with_options
-from glmbench.inference.driving import Tables, run_kept, run_streamed
-from glmbench.inference.parts import Counts, open_parts
+from glmbench.inference.driving import Counts, Tables, run_kept, run_streamed
 from glmbench.inference.records import Record, in_chunks, whole
 from glmbench.models.kmer import KmerModel
+from glmbench.models.model import States
+from glmbench.storage.parts import open_parts
 
 RECORDS = [whole(f"r{i}", "ACGT" * (i + 1)) for i in range(10)]
 
@@ -66,28 +67,6 @@ def test_a_changed_input_is_computed_anew_and_nothing_of_the_old_stays(tmp_path:
     assert done.reused == 0
 
 
-def test_who_may_write_an_output(tmp_path: Path) -> None:
-    out = tmp_path / "o.parquet"
-    with (
-        open_parts(out, {"width": 3}),
-        pytest.raises(UsageError, match="another process is writing"),
-        open_parts(out, {"width": 3}),
-    ):
-        pass
-    with (
-        pytest.raises(UsageError, match=r"unfinished work of another request \(different: width\)"),
-        open_parts(out, {"width": 4}),
-    ):
-        pass
-    out.touch()
-    with pytest.raises(UsageError, match="exists already"), open_parts(out, {"width": 3}):
-        pass
-    out.unlink()
-    (tmp_path / "o.parquet.part" / "request.json").write_text("{")
-    with pytest.raises(DataError, match="cannot be read"), open_parts(out, {"width": 3}):
-        pass
-
-
 def test_a_full_disk_leaves_what_is_finished(tmp_path: Path) -> None:
     out, model = tmp_path / "o.parquet", Composition("x")
     answer = answers.embed(model, located=False)
@@ -135,6 +114,18 @@ def test_vectors_that_are_no_numbers_are_refused() -> None:
         answers.embed(Broken("x"), located=False)(RECORDS[:2])
 
 
+@pytest.mark.parametrize("precision", ["float16", "float32"])
+def test_states_that_are_no_numbers_are_refused(precision: Literal["float16", "float32"]) -> None:
+    class Broken(Triplets):
+        def _states(self, sequence: str, layer: str) -> States:
+            found = super()._states(sequence, layer)
+            found.values[2, 1] = np.nan
+            return found
+
+    with pytest.raises(DataError, match="layer input has NaN or infinite states over record r2"):
+        answers.embed_bases(Broken("x"), "input", precision, windowed=False)(RECORDS[2:4])
+
+
 def test_options_of_a_reference() -> None:
     assert with_options("hf:a/b?layer=2", pool="max", overflow=None) == "hf:a/b?layer=2&pool=max"
     with pytest.raises(UsageError, match="says layer, and so does --layer"):
@@ -152,6 +143,6 @@ def test_marker_is_written_after_its_tables(tmp_path: Path) -> None:
     with open_parts(out, {}) as parts:
         run_kept(chunks(), answers.embed(model, located=False), parts, model=model)
         marker = parts.folder / "000001.json"
-        assert json.loads(marker.read_text())["counts"] == {"records": 2, "windows": 2, "bases": 44, "passes": 2}
+        assert json.loads(marker.read_text())["notes"] == {"records": 2, "windows": 2, "bases": 44, "passes": 2}
         marker.write_text("{")  # not whole: computed again
         assert run_kept(chunks(), answers.embed(model, located=False), parts, model=model).reused == 3
