@@ -49,6 +49,27 @@ def test_seeds_are_planned_only_where_they_change_something(objects: Objects, ta
     assert seeds["onehot-cnn", "full"] == [0, 1, 2, 3]  # four initialisations
 
 
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> str:
+    from tiny_checkpoints import save
+
+    return f"hf:{save(tmp_path / 'bert', 'bert')}"
+
+
+def test_pretrained_models_are_finetuned_only_when_asked_and_never_from_scratch(
+    objects: Objects, table: str, checkpoint: str
+) -> None:
+    def methods(*asked: str) -> dict[tuple[str, str], bool]:
+        found = plan(Request(models=(checkpoint,), tasks=(table,), methods=asked, seeds=1), objects)
+        return {(job.model.partition(":")[0], job.method): job.address in found.troubles for job in found.jobs}
+
+    given = {("hf", "probe"): False, ("random", "probe"): False}
+    assert methods() == {**given, ("kmer", "probe"): False, ("onehot-cnn", "scratch"): False}
+    for method in ("finetune", "lora"):
+        assert methods(method) == {("hf", method): False, ("random", method): False}
+    assert methods("scratch") == {("hf", "scratch"): True, ("onehot-cnn", "scratch"): False}
+
+
 def test_methods_follow_from_what_a_model_can_do(objects: Objects, table: str) -> None:
     found = plan(Request(tasks=(table,), budgets=("full",)), objects).jobs
     assert {(job.model, job.method) for job in found} == {("kmer:6", "probe"), ("onehot-cnn", "scratch")}

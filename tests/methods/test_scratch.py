@@ -17,8 +17,9 @@ import torch
 
 from frame_task import CARD, FrameTask, gc_rows
 from glmbench.errors import Unsupported, UsageError
-from glmbench.methods import registry, scratch
-from glmbench.methods.scratch import Scratch, TrainedNetwork
+from glmbench.methods import registry, training
+from glmbench.methods.scratch import Scratch
+from glmbench.methods.training import TrainedNetwork
 from glmbench.models.model import Predicts
 from glmbench.models.onehot_cnn import OneHotCNNModel
 from glmbench.models.registry import load
@@ -185,7 +186,7 @@ KILLED = """
     from pathlib import Path
     import torch
     from frame_task import FrameTask, gc_rows
-    from glmbench.methods import scratch
+    from glmbench.methods import scratch, training
     from glmbench.models.onehot_cnn import OneHotCNNModel, OneHotCollate
     from glmbench.tasks.budget import FULL
     from glmbench.training import loop
@@ -193,7 +194,7 @@ KILLED = """
     torch.set_num_threads(int(sys.argv[2]))
     seconds = itertools.count()
     loop.monotonic = lambda: next(seconds)
-    scratch.CHECKPOINT_SECONDS = 7.0
+    training.CHECKPOINT_SECONDS = 7.0
     make, made = OneHotCollate.batch, itertools.count()
 
     def batch(self, encoded, rows):
@@ -213,8 +214,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a training leaves that is killed between two checkpoints, in its second epoch."""
     folder = tmp_path_factory.mktemp("killed")
     call = [sys.executable, "-c", textwrap.dedent(KILLED), str(folder), str(torch.get_num_threads())]
-    tests = str(Path(__file__).parents[1])
-    done = subprocess.run(call, check=False, env={**os.environ, "PYTHONPATH": tests})
+    done = subprocess.run(call, check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert done.returncode == -signal.SIGKILL
     return folder
 
@@ -272,6 +272,6 @@ def test_short_fits_write_no_checkpoint(tmp_path: Path, monkeypatch: pytest.Monk
     saved: list[object] = []
     monkeypatch.setattr(training_checkpoint, "save", lambda *arguments: saved.append(arguments))
     weights(tmp_path / "training")
-    assert scratch.CHECKPOINT_SECONDS >= 30
+    assert training.CHECKPOINT_SECONDS >= 30
     assert not saved
     assert not (tmp_path / "training").exists()

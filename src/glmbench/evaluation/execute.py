@@ -81,8 +81,9 @@ def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
         peak_memory_mb=round(_peak_memory_mb(), 1),
     )
     details = dict(fit.details)
-    if isinstance(model, NotesInput):
-        details |= {"input": model.notes(test["sequence"].to_list())}
+    reader = fit.predictor if methods.trains(job.method) else model
+    if isinstance(reader, NotesInput) and (notes := reader.notes(test["sequence"].to_list())):
+        details |= {"input": notes}
     if isinstance(asked, CachedEmbeddings):  # seconds are of these; what was found on disk cost its seconds earlier
         details |= {"embedded": asked.computed}
     if isinstance(task, ReportsLetters):

@@ -167,22 +167,32 @@ def _random_twin(reference: str) -> str | None:
 
 
 def _methods_for(model: Model | None, request: Request) -> Iterable[str]:
-    """What was asked for, else what the model can do: train where it is trainable, be probed where it embeds."""
+    """What was asked for, else what the model can do: be probed where it embeds, else be trained."""
     if request.methods:
         return request.methods
     if isinstance(model, Embeds) or model is None:
         return ("probe",)
-    return ("scratch",) if isinstance(model, Trainable) else ("probe",)
+    if not isinstance(model, Trainable):
+        return ("probe",)
+    return ("scratch",) if model.card.weights == "fresh" else ("finetune",)
 
 
 def _mismatch(model: Model | None, method: Method) -> Trouble | None:
-    if model is None or isinstance(model, method.needs):
+    if model is None:
+        return None
+    start = method.starts_from
+    if isinstance(model, method.needs) and start in (None, model.card.weights):
         return None
     cannot = f"{model.card.reference} cannot be used by method {method.name}"
     return Trouble("skip", f"{cannot}, which needs a model that {_CAN[method.name]}")
 
 
-_CAN = {"probe": "embeds", "scratch": "can be trained from random weights"}
+_CAN = {
+    "probe": "embeds",
+    "scratch": "can be trained from random weights",
+    "finetune": "has weights to train on from",
+    "lora": "has weights to put adapters beside",
+}
 
 
 def _data(task: Task) -> tuple[str | None, Trouble | None]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from glmbench.models.model import Model, Predicts
 from glmbench.tasks.budget import Budget
 from glmbench.tasks.task import Task
+
+Start = Literal["given", "fresh"]
+"""Weights that a training starts from; see `models.model.ModelCard.weights`."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Method(Protocol):
     """The capability it asks of a model."""
     stochastic: bool
     """Whether two seeds on the same rows give two fits; if not, seeds beyond the task's draws are not planned."""
+    starts_from: Start | None
+    """Of a method that trains: weights that it wants of a model; None: any."""
 
     def fit(self, model: Model, task: Task, *, budget: Budget, seed: int) -> Fit:
         """Fit on the training rows of draw `seed` of the budget.

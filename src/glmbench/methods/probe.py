@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from glmbench.errors import Unsupported, UsageError
-from glmbench.methods.method import Fit
+from glmbench.methods.method import Fit, Start
 from glmbench.models.model import Embeds, Model, ModelCard
 from glmbench.tasks.budget import Budget, training_rows
 from glmbench.tasks.task import Task, class_count
@@ -72,6 +72,7 @@ class Probe:
     name = "probe"
     needs: type = Embeds
     stochastic = False
+    starts_from: Start | None = None
 
     def __init__(self, recipe: dict[str, Any] | None = None) -> None:
         self._recipe = ProbeRecipe.of(recipe or {})

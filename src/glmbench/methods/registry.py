@@ -11,11 +11,17 @@ from glmbench.methods.method import Method
 METHODS = {
     "probe": "a linear model on frozen features",
     "scratch": "the whole network trained from random weights",
+    "finetune": "a pre-trained network trained on, all of it, under a fresh head",
+    "lora": "a pre-trained network trained on by low-rank adapters and a fresh head",
 }
 
 
-TRAINING = ("scratch",)
+TRAINING = ("scratch", "finetune", "lora")
 """Methods that train a network: their result depends on the seed, and they have a precision."""
+
+
+LORA_RATE = 1e-4
+"""Learning rate of `lora` where a recipe says nothing: adapters want a higher one than all weights do."""
 
 
 def trains(name: str) -> bool:
@@ -42,4 +48,9 @@ def make(name: str, recipe: dict[str, Any], checkpoints: Path | None = None) -> 
         from glmbench.methods.scratch import Scratch
 
         return Scratch(recipe, checkpoints)
+    if name in ("finetune", "lora"):
+        from glmbench.methods.finetune import Finetune
+
+        adapters = {"lora": {}, "lr": LORA_RATE} if name == "lora" else {}
+        return Finetune({**adapters, **recipe}, checkpoints, name)
     raise UsageError(f"no method {name!r}; there are: {', '.join(METHODS)}")

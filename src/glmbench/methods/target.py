@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from glmbench.errors import DataError
 from glmbench.tasks.task import Task, class_count
 
 if TYPE_CHECKING:
@@ -48,9 +49,18 @@ class Target:
 
 
 def target_of(task: Task, rows: pl.DataFrame) -> Target:
-    """Classes as the card names them, else as many as the labels of the training and test rows show."""
+    """Classes as the card names them, and never fewer than the labels of the training rows, dev and test show.
+
+    A class that only dev or test has, or that no row has (a gap in the numbers), keeps an output of its own.
+
+    Raises:
+        DataError: a label is negative.
+    """
     if task.card.kind == "regression":
         labels = rows["label"].cast(pl.Float64).to_numpy()
         return Target(outputs=1, mean=float(labels.mean()), scale=float(labels.std()) or 1.0)
-    seen = [rows["label"]] + ([task.load("test")["label"]] if "test" in task.splits() else [])
-    return Target(outputs=class_count(task.card, pl.concat([labels.cast(pl.Int64) for labels in seen]).to_numpy()))
+    seen = [rows["label"], *(task.load(split)["label"] for split in ("dev", "test") if split in task.splits())]
+    labels = pl.concat([labels.cast(pl.Int64) for labels in seen]).to_numpy()
+    if (lowest := int(labels.min())) < 0:
+        raise DataError(f"{task.card.reference}: a label is {lowest}; wanted classes numbered from 0")
+    return Target(outputs=class_count(task.card, labels))

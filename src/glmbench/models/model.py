@@ -54,6 +54,9 @@ class ModelCard(BaseModel):
     pretraining: dict[str, Any] = Field(default_factory=dict)
     """What is known of its pre-training data (species, source), for contamination flags."""
     licence: str | None = None
+    weights: Literal["given", "fresh"] = "given"
+    """What a training of it starts from: weights that the model has (of a pre-training, or drawn when it was loaded),
+    or weights drawn from the training's own seed."""
     outputs: tuple[str, ...] = ()
     """Names of the columns of `predict`, where it names them."""
 

@@ -58,6 +58,7 @@ class OneHotCNNModel:
             description="Convolutional network on one-hot bases with no pre-training: what the labels alone can teach.",
             tokenizer="bases",
             parameters=CONFIG.parameters,
+            weights="fresh",
         )
 
     def trainable(self, outputs: int, *, seed: int) -> tuple[nn.Module, OneHotCollate]:

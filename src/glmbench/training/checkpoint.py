@@ -1,7 +1,7 @@
 """Checkpoints: everything a training needs to go on as if it had never stopped, written whole or not at all.
 
-A checkpoint is a folder `step-00001200` with `weights.safetensors` (the module) and `state.pt` (the rest: plain values
-and tensors, read with `weights_only=True`, so that a checkpoint from elsewhere runs no code).
+A checkpoint is a folder `step-00001200` with `weights.safetensors` (what is trained of the module) and `state.pt` (the
+rest: plain values and tensors, read with `weights_only=True`, so that a checkpoint from elsewhere runs no code).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 
 from glmbench.errors import DataError
@@ -39,7 +39,7 @@ class Progress:
     evaluations: list[tuple[int, float]] = field(default_factory=list)
     """Step and score of each evaluation."""
     best_weights: dict[str, Tensor] | None = None
-    """The module's state at its best evaluation."""
+    """The module's trained state at its best evaluation."""
     cost: dict[str, float] = field(default_factory=dict)
 
 
@@ -52,7 +52,7 @@ def save(
     """
     target = folder / f"step-{progress.step:08d}"
     with atomic_folder(target) as temporary:
-        save_model(module, str(temporary / "weights.safetensors"))
+        _save_trained(module, temporary / "weights.safetensors")
         state = {
             "identity": identity,
             "progress": {f.name: getattr(progress, f.name) for f in fields(progress)},
@@ -90,12 +90,43 @@ def resume(
         raise CheckpointError(f"checkpoint {newest} cannot be read ({error}); remove it to start again") from error
     _require_same(newest, state["identity"], identity)
     try:
-        load_model(module, newest / "weights.safetensors")  # reads the whole file before it changes anything
+        _load_trained(module, newest / "weights.safetensors")
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {newest} cannot be read ({error}); remove it to start again") from error
     optimiser.load_state_dict(state["optimiser"])
     _set_random_state(state["random"])
     return Progress(**state["progress"])
+
+
+def trained_state(module: nn.Module) -> dict[str, Tensor]:
+    """The state of a module without weights that want no gradient: what a training may change."""
+    frozen = _frozen(module)
+    return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
+
+
+def load_trained_state(module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Put what `trained_state` gave back."""
+    module.load_state_dict({**module.state_dict(), **state})
+
+
+def _frozen(module: nn.Module) -> set[str]:
+    named = module.named_parameters(remove_duplicate=False)
+    return {name for name, parameter in named if not parameter.requires_grad}
+
+
+def _save_trained(module: nn.Module, path: Path) -> None:
+    if not _frozen(module):
+        save_model(module, str(path))
+        return
+    save_file({name: tensor.contiguous() for name, tensor in trained_state(module).items()}, path)
+
+
+def _load_trained(module: nn.Module, path: Path) -> None:
+    """Reads the whole file before it changes anything."""
+    if not _frozen(module):
+        load_model(module, path)
+        return
+    load_trained_state(module, load_file(path))
 
 
 def _steps(folder: Path) -> list[Path]:

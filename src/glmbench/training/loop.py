@@ -163,7 +163,7 @@ def train(
                 saved = monotonic()
             shown.step(at.losses[-1], at.evaluations[-1][1] if at.evaluations else None, meter.units_per_s)
     if at.best_weights is not None:
-        module.load_state_dict(at.best_weights)
+        checkpoints.load_trained_state(module, at.best_weights)
     distributed.share_state(module)
     module.eval()
     return _record(at, plan, batches, precision, meter.record(), together)
@@ -244,7 +244,7 @@ def _evaluate(module: nn.Module, evaluate: Evaluate, at: Progress, plan: Plan, l
     score = finite(distributed.from_first(score, next(module.parameters()).device), "evaluation", at.step, lr)
     at.evaluations.append((at.step, score))
     if plan.keep == "best" and distributed.first() and _best(at, plan) == len(at.evaluations) - 1:
-        at.best_weights = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+        at.best_weights = {name: tensor.detach().clone() for name, tensor in checkpoints.trained_state(module).items()}
     return score
 
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from glmbench.models.huggingface.network import LoadedNetwork
+    from glmbench.models.huggingface.trainable import TokenCollate, TrainableNetwork
     from glmbench.networks.packing import Packing
 
 EMBEDDING_VERSION = 2
@@ -233,6 +234,17 @@ class HuggingFaceModel:
             self._modules[number] = module
         with held(self._modules[number], unit, value):
             yield
+
+    def trainable(self, outputs: int, *, seed: int) -> tuple[TrainableNetwork, TokenCollate]:
+        """A copy of the pre-trained network under a fresh head of `outputs` outputs, drawn from `seed`; its collate.
+
+        The options `layer` and `pool` make no difference: the head is the architecture's own. Sequences beyond the
+        context are refused, or cut with `overflow=truncate`.
+        """
+        from glmbench.models.huggingface.trainable import TokenCollate, make_trainable
+
+        collate = TokenCollate(self._reader, self._pad, truncates=self._settings.overflow == "truncate")
+        return make_trainable(self._network, outputs, seed), collate
 
     def _layer(self, name: str) -> int:
         """The number of a layer, -1 for the last one, however it is called."""

@@ -23,6 +23,9 @@ class LoadedNetwork:
             output has `logits` (batch, labels); `body` is a part of it. None where the checkpoint has no such head.
         flanks: the whole network where it predicts one base from a window beside or around it, by
             `base_log_probabilities` (GenomeNet); `body` is a part of it. Else None.
+        make_classifier: a fresh network with this body's architecture under the architecture's own classification head
+            of so many outputs, drawn from torch's generator; None where there is none that masks can be given to.
+        decoder: whether it is a decoder, so that its last token alone has seen the whole sequence.
     """
 
     body: nn.Module
@@ -30,3 +33,5 @@ class LoadedNetwork:
     head: nn.Module | None = None
     classifier: nn.Module | None = None
     flanks: nn.Module | None = None
+    make_classifier: Callable[[int], nn.Module] | None = None
+    decoder: bool = False

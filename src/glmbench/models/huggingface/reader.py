@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,6 +96,12 @@ class Reader:
                 "(its k), else this is no DNA model"
             )
         self._spans([_PROBE], [self.probe])
+
+    def limited(self, context: int | None, overflow: Overflow) -> Reader:
+        """The same for another context and another way with longer sequences."""
+        other = copy.copy(self)
+        other._context, other._overflow = context, overflow
+        return other
 
     @property
     def overflow(self) -> Overflow:

@@ -79,6 +79,28 @@ def classes(checkpoint: Checkpoint, config: Any, family: Family | None) -> dict[
     return {role: _of_transformers(checkpoint, config, auto) for role, auto in found.items()}
 
 
+def is_decoder(checkpoint: Checkpoint, config: Any, family: Family | None) -> bool:
+    """Whether an architecture has a head for the next token and none for a masked one."""
+    available = classes(checkpoint, config, family)
+    return "causal" in available and "masked" not in available
+
+
+def classifier_maker(checkpoint: Checkpoint, config: Any, family: Family | None) -> Callable[[int], nn.Module] | None:
+    """Makes a fresh network with a classification head of so many outputs; None where there is no class for it.
+
+    None for decoders as well: transformers finds their last token by an id of padding, which may stand for bases.
+    """
+    if "classifier" not in classes(checkpoint, config, family) or is_decoder(checkpoint, config, family):
+        return None
+
+    def make(outputs: int) -> nn.Module:
+        headed = copy.deepcopy(config)
+        headed.num_labels = outputs
+        return classes(checkpoint, headed, family)["classifier"].make()
+
+    return make
+
+
 def stated_role(checkpoint: Checkpoint, available: Mapping[Role, NetworkClass]) -> Role:
     """What `architectures` in config.json says that the checkpoint is; `states` where it does not, or none can be."""
     for name in checkpoint.read_json("config.json").get("architectures") or ():

@@ -7,13 +7,22 @@ of ours needs `?code=own` besides); a network of ours, for `families`; transform
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from glmbench.errors import DataError, Unsupported, UsageError
 from glmbench.models.huggingface.checkpoint import Checkpoint, code_refusal
 from glmbench.models.huggingface.families import known_families, recognise
 from glmbench.models.huggingface.network import LoadedNetwork
-from glmbench.models.huggingface.roles import NetworkClass, Report, classes, from_pretrained_arguments, stated_role
+from glmbench.models.huggingface.roles import (
+    NetworkClass,
+    Report,
+    classes,
+    classifier_maker,
+    from_pretrained_arguments,
+    is_decoder,
+    stated_role,
+)
 from glmbench.models.huggingface.weight_files import reading, weight_names
 from glmbench.networks.quiet import quiet
 
@@ -92,6 +101,10 @@ def load_network(checkpoint: Checkpoint, config: Any, reference: str) -> LoadedN
             weights of the body or of the head are missing, left over, or of another shape.
         Unsupported: there is an adapter beside the weights.
     """
+    return _with_classifier(_load(checkpoint, config, reference), checkpoint, config)
+
+
+def _load(checkpoint: Checkpoint, config: Any, reference: str) -> LoadedNetwork:
     from glmbench.models.huggingface.assembly import assemble
     from glmbench.models.huggingface.keys import check_keys
 
@@ -129,7 +142,14 @@ def random_network(checkpoint: Checkpoint, config: Any, seed: int) -> LoadedNetw
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the processor's alone: fresh weights are drawn there
         network = available[role].make()
-    return assemble(network, role)
+    return _with_classifier(assemble(network, role), checkpoint, config)
+
+
+def _with_classifier(network: LoadedNetwork, checkpoint: Checkpoint, config: Any) -> LoadedNetwork:
+    """The network, and how one with a classification head is made of its architecture."""
+    family = native_family(checkpoint)
+    decoder = is_decoder(checkpoint, config, family)
+    return replace(network, decoder=decoder, make_classifier=classifier_maker(checkpoint, config, family))
 
 
 def _role_of_names(checkpoint: Checkpoint, available: Mapping[Role, NetworkClass], stated: Role) -> Role:
