@@ -197,6 +197,8 @@ class DNABERT2ForMaskedLM(DNABERT2PreTrainedModel, PackedForMaskedLM):
 class DNABERT2ForSequenceClassification(DNABERT2PreTrainedModel, PackedForSequenceClassification):
     """The encoder with pooler, dropout and a linear layer, as it is fine-tuned on GUE."""
 
+    reads_first_token = True
+
     def __init__(self, config: DNABERT2Config) -> None:
         super().__init__(config)
         self.bert = DNABERT2Model(config)

@@ -227,6 +227,8 @@ class NucleotideTransformerForSequenceClassification(
 ):
     """The encoder with ESM's classification head; padding must be on the right."""
 
+    reads_first_token = True
+
     def __init__(self, config: NucleotideTransformerConfig) -> None:
         super().__init__(config)
         self.esm = NucleotideTransformerModel(config)

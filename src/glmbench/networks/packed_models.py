@@ -128,9 +128,16 @@ class PackedForMaskedLM(PreTrainedModel, ABC):
 class PackedForSequenceClassification(PreTrainedModel, ABC):
     """A `PackedModel` with a classification head."""
 
+    reads_first_token: ClassVar[bool] = False
+    """Whether the head reads the first token alone: then the last layer, after its attention, is computed for no other.
+    """
+
     @abstractmethod
     def scores(self, encoded: BaseModelOutputWithPooling, attention_mask: Tensor | None) -> Tensor:
-        """Scores (batch, num_labels) of what `PackedModel.forward` gives."""
+        """Scores (batch, num_labels) of what `PackedModel.forward` gives.
+
+        Of a head that reads the first token alone, states may be of that token only, (batch, 1, dim).
+        """
 
     def forward(
         self,
@@ -145,11 +152,26 @@ class PackedForSequenceClassification(PreTrainedModel, ABC):
     ) -> Any:
         """Scores (batch, num_labels), and the loss of labels; see `networks.outputs.classifier_output`."""
         refuse_unsupported(inputs_embeds, output_attentions)
-        encoded = self.base_model(
-            input_ids, attention_mask, token_type_ids, output_hidden_states=output_hidden_states, return_dict=True
-        )
+        encoded = None
+        if self.reads_first_token and not wants_states(output_hidden_states, self.config):
+            encoded = self._first_tokens(input_ids, attention_mask, token_type_ids)
+        if encoded is None:
+            encoded = self.base_model(
+                input_ids, attention_mask, token_type_ids, output_hidden_states=output_hidden_states, return_dict=True
+            )
         logits = self.scores(encoded, attention_mask)
         return as_asked(classifier_output(logits, labels, encoded.hidden_states), return_dict, self.config)
+
+    def _first_tokens(self, ids: Tensor, mask: Tensor | None, kinds: Tensor | None) -> BaseModelOutputWithPooling | None:
+        """What the network makes of the first token of each row; None where a row has no token, or begins with padding."""
+        rows = find_rows(ids, mask)
+        if len(rows.packing.lengths) < len(ids) or (mask is not None and not bool((mask[:, 0] != 0).all())):
+            return None
+        segments = None if kinds is None else rows.pack(kinds)
+        body = cast(PackedModel, self.base_model)
+        first = rows.packing.offsets[:-1].long()
+        states = body.layer_states(rows.pack(ids), rows.packing, segments, asked=first)[-1][:, None]
+        return BaseModelOutputWithPooling(last_hidden_state=states, pooler_output=body.pooled(states))
 
 
 def _replace(network: nn.Module, path: str, value: nn.Module) -> None:

@@ -206,6 +206,8 @@ class PrenormBertForMaskedLM(PrenormBertPreTrainedModel, PackedForMaskedLM):
 class PrenormBertForSequenceClassification(PrenormBertPreTrainedModel, PackedForSequenceClassification):
     """The encoder with pooler, dropout and a linear layer."""
 
+    reads_first_token = True
+
     def __init__(self, config: PrenormBertConfig) -> None:
         super().__init__(config)
         self.bert = PrenormBertModel(config)

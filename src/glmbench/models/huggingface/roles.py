@@ -96,9 +96,21 @@ def classifier_maker(checkpoint: Checkpoint, config: Any, family: Family | None)
     def make(outputs: int) -> nn.Module:
         headed = copy.deepcopy(config)
         headed.num_labels = outputs
+        if _is_plain_bert(checkpoint, config):
+            from glmbench.networks.bert import BertForSequenceClassification
+
+            return cast("nn.Module", BertForSequenceClassification(headed))
         return classes(checkpoint, headed, family)["classifier"].make()
 
     return make
+
+
+def _is_plain_bert(checkpoint: Checkpoint, config: Any) -> bool:
+    """Whether it is transformers' BERT with its positions in a table, which we compute without padding."""
+    from transformers import BertConfig
+
+    positions = getattr(config, "position_embedding_type", None) or "absolute"
+    return type(config) is BertConfig and positions == "absolute" and not checkpoint.trust_remote_code
 
 
 def stated_role(checkpoint: Checkpoint, available: Mapping[Role, NetworkClass]) -> Role:
