@@ -16,7 +16,7 @@ from frame_task import CARD, FrameTask, gc_rows
 from glmbench.errors import DataError, Unsupported, UsageError
 from glmbench.methods import registry, training
 from glmbench.methods.finetune import Finetune
-from glmbench.methods.training import TrainedNetwork
+from glmbench.models.fitted.trained_network import TrainedNetwork
 from glmbench.models.huggingface.encoder import HuggingFaceModel
 from glmbench.models.model import Predicts
 from glmbench.models.registry import load
@@ -25,7 +25,7 @@ from glmbench.training import loop
 from glmbench.training.guard import DivergenceError
 
 FULL = Budget()
-QUICK = {"max_steps": 3, "min_steps": 1}
+QUICK = {"max_steps": 3, "min_steps": 1, "retries": 0}
 Folder = Callable[[str], Path]
 
 

@@ -19,7 +19,7 @@ from frame_task import CARD, FrameTask, gc_rows
 from glmbench.errors import Unsupported, UsageError
 from glmbench.methods import registry, training
 from glmbench.methods.scratch import Scratch
-from glmbench.methods.training import TrainedNetwork
+from glmbench.models.fitted.trained_network import TrainedNetwork
 from glmbench.models.model import Predicts
 from glmbench.models.onehot_cnn import OneHotCNNModel
 from glmbench.models.registry import load
@@ -158,7 +158,7 @@ def test_module_and_every_batch_go_to_the_preferred_device(monkeypatch: pytest.M
     )
     monkeypatch.setattr(Batch, "to", lambda self, device: batches.append(self.size) or batch_to(self, device))
     task = FrameTask({"train": motif_rows(100, seed=0), "dev": motif_rows(50, seed=1)})
-    Scratch({"max_steps": 2, "batch_size": 25}).fit(OneHotCNNModel(), task, budget=FULL, seed=0)
+    Scratch({"max_steps": 2, "batch_size": 25, "retries": 0}).fit(OneHotCNNModel(), task, budget=FULL, seed=0)
     assert chosen in modules
     assert batches == [25, 25, 25, 25], "two batches to learn from, two to stop on"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -36,7 +36,7 @@ Suites = Annotated[
 ]
 Methods = Annotated[
     list[str] | None,
-    typer.Option("--method", help="probe, scratch; default: what each model can do."),
+    typer.Option("--method", help="probe, scratch, finetune, lora; default: what each model can do."),
 ]
 Budgets = Annotated[
     list[str] | None,
@@ -46,6 +46,12 @@ Protocol = Annotated[str | None, typer.Option(help="released (as published) or c
 Seeds = Annotated[int | None, typer.Option(min=1, help="Draws of labelled rows, or seeds of training.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many rows a split: a trial, kept off leaderboards.")]
 Precision = Annotated[str | None, typer.Option(help="fp32 or bf16, for what trains; default: the recipe's.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="A value over the suite's recipe, as finetune.lr=1e-4 or lora.lora.rank=16; repeatable."
+    ),
+]
 NoControls = Annotated[bool, typer.Option("--no-controls", help="Run only the models named.")]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run a hub model's own code; wants a pinned revision.")
@@ -88,6 +94,7 @@ def request(
     limit: int | None,
     precision: str | None,
     no_controls: bool,
+    settings: list[str] | None = None,
 ) -> Request:
     """What was asked for, from the selection options of `plan` and `run`."""
     from glmbench.errors import UsageError
@@ -106,4 +113,22 @@ def request(
         limit=limit,
         precision=cast(Literal["fp32", "bf16"] | None, precision),
         controls=not no_controls,
+        settings=tuple(_setting(text) for text in settings or ()),
     )
+
+
+def _setting(text: str) -> tuple[str, str, Any]:
+    """METHOD.KEY=VALUE taken apart; the value as TOML has it, else as text."""
+    import tomllib
+
+    from glmbench.errors import UsageError
+    from glmbench.methods.registry import METHODS
+
+    name, equals, value = text.partition("=")
+    method, dot, key = name.strip().partition(".")
+    if not (equals and dot and key) or method not in METHODS:
+        raise UsageError(f"--set {text}: want METHOD.KEY=VALUE with a method of {', '.join(METHODS)}")
+    try:
+        return method, key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return method, key, value.strip()

@@ -19,6 +19,7 @@ from glmbench.cli.options import (
     Precision,
     Protocol,
     Seeds,
+    Settings,
     StoreFolder,
     Suites,
     Tasks,
@@ -42,6 +43,7 @@ def command(
     seeds: Seeds = None,
     limit: Limit = None,
     precision: Precision = None,
+    settings: Settings = None,
     no_controls: NoControls = False,
     store: StoreFolder = STORE,
     mirror: Mirror = None,
@@ -61,7 +63,8 @@ def command(
 
     opened = objects(mirror, offline, trust_remote_code)
     made = plan(
-        request(models, tasks, suites, methods, budgets, protocol, seeds, limit, precision, no_controls), opened
+        request(models, tasks, suites, methods, budgets, protocol, seeds, limit, precision, no_controls, settings),
+        opened,
     )
     outcomes = []
     for outcome in run(made, Store(store), opened):

@@ -145,6 +145,14 @@ def _method(name: str, request: Request, question: _Question, model: str, budget
     )
     if request.precision is not None and methods.trains(name):
         recipe["precision"] = request.precision
+    for method, key, value in request.settings:
+        if method == name:
+            *outer, last = key.split(".")
+            inner = recipe
+            for part in outer:
+                inner[part] = dict(inner.get(part) or {})
+                inner = inner[part]
+            inner[last] = value
     return methods.make(name, recipe)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from glmbench.errors import UsageError
 from glmbench.suites import suite as suites
@@ -26,6 +26,8 @@ class Request:
     precision: Literal["fp32", "bf16"] | None = None
     """Of methods that train; a frozen model has its own in its reference."""
     controls: bool = True
+    settings: tuple[tuple[str, str, Any], ...] = ()
+    """Values over those of the suite's recipes: method, key (`lora.rank` for one within another), value."""
 
 
 def asked(request: Request) -> Iterator[tuple[Suite, str, str]]:

@@ -1,13 +1,63 @@
-"""Labelled rows that decide when to stop or what to choose, and that are neither trained on nor in test."""
+"""Labelled rows that decide when to stop or whose weights are kept, and that are neither trained on nor in test."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from glmbench.tasks.budget import FULL, Budget
 from glmbench.tasks.task import Task
 
 FEWEST_DEV_ROWS = 20
+SEQUENCES = ("sequence", "sequence_2")
+"""Columns of examples that hold bases."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to train on, rows that decide when to stop, and where the latter are from."""
+
+    train: pl.DataFrame
+    stop_on: pl.DataFrame | None
+    source: str
+
+    def details(self) -> dict[str, Any]:
+        """Plain values for a result."""
+        return {
+            "train_rows": self.train.height + (self._held_out() if self.stop_on is not None else 0),
+            "trained_on": self.train.height,
+            "bases": sum(
+                int(self.train[name].str.len_bytes().sum()) for name in SEQUENCES if name in self.train.columns
+            ),
+            "stopped_on": self.source,
+            "stopped_on_rows": 0 if self.stop_on is None else self.stop_on.height,
+        }
+
+    def _held_out(self) -> int:
+        assert self.stop_on is not None
+        return 0 if self.source == "dev split" else self.stop_on.height
+
+
+def split_rows(
+    task: Task, rows: pl.DataFrame, budget: Budget, seed: int, *, held_out: float, held_out_from: int
+) -> Split:
+    """The dev split at the full budget, else a share of the training rows, else, where these are few, nothing.
+
+    Test rows are never among them.
+
+    Raises:
+        MissingData: the task lists a dev split whose file is absent.
+    """
+    dev = usable_dev_rows(task, rows) if budget == FULL else None
+    if dev is not None:
+        return Split(rows, dev, "dev split")
+    if rows.height < held_out_from:
+        return Split(rows, None, "nothing: a fixed number of steps")
+    out = held_out_rows(rows, held_out, seed, stratify=task.card.kind == "classification")
+    return Split(rows.filter(~out), rows.filter(out), "held-out training rows")
 
 
 def usable_dev_rows(task: Task, train_rows: pl.DataFrame) -> pl.DataFrame | None:
@@ -20,9 +70,11 @@ def usable_dev_rows(task: Task, train_rows: pl.DataFrame) -> pl.DataFrame | None
     """
     if "dev" not in task.splits():
         return None
-    dev = task.load("dev").join(train_rows.select("sequence"), on="sequence", how="anti")
+    dev = task.load("dev")
+    what = [name for name in SEQUENCES if name in dev.columns]
+    dev = dev.join(train_rows.select(what), on=what, how="anti")
     if "test" in task.splits():
-        dev = dev.join(task.load("test").select("sequence"), on="sequence", how="anti")
+        dev = dev.join(task.load("test").select(what), on=what, how="anti")
     return dev if dev.height >= FEWEST_DEV_ROWS else None
 
 

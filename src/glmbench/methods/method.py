@@ -20,6 +20,8 @@ class Fit:
     predictor: Predicts
     details: dict[str, Any] = field(default_factory=dict)
     """Plain values for the result: rows and bases seen, chosen penalty, epochs, convergence, dropped or cut bases."""
+    first_attempt: Predicts | None = None
+    """Where a training collapsed and was done again: what the first came to, so that both can be scored."""
 
 
 class Method(Protocol):

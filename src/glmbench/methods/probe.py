@@ -8,7 +8,7 @@ sparse: the intercept is not penalised, so centring changes how soon the optimum
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from glmbench.errors import Unsupported, UsageError
+from glmbench.methods.examples import inputs_of, target_of
 from glmbench.methods.method import Fit, Start
-from glmbench.models.model import Embeds, Model, ModelCard
+from glmbench.models.fitted.linear import LinearPredictor, Normalise, Scaling, Weights, features_of
+from glmbench.models.model import Embeds, Model
 from glmbench.tasks.budget import Budget, training_rows
-from glmbench.tasks.task import Task, class_count
+from glmbench.tasks.task import Task
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -33,15 +35,12 @@ Groups = NDArray[Any] | None
 LARGEST_HESSIAN, ROWS_PER_UNKNOWN = 256, 20
 """Newton's method is the faster solver up to so many unknowns, with so many rows for each."""
 
-SPARSE_BELOW = 0.25
-"""Share of non-zero features below which dense features are solved as sparse ones: same numbers, fewer products."""
-
 
 @dataclass(frozen=True)
 class ProbeRecipe:
     """What a suite may set. `penalty` is scikit-learn's C (inverse) for classes and alpha for values."""
 
-    normalise: Literal["standardise", "l2", "none"] = "standardise"
+    normalise: Normalise = "standardise"
     """`standardise`: unit variance of each feature over the training rows; `l2`: unit length of each row."""
     penalty: float | None = None
     """None: chosen from `grid` by inner cross-validation."""
@@ -84,84 +83,28 @@ class Probe:
             raise Unsupported(
                 f"{model.card.reference} gives no features to probe: method `probe` needs a model that embeds"
             )
+        if task.card.kind == "per-base":
+            raise Unsupported(
+                f"{task.card.reference} asks about every base, and a probe has one vector a sequence; fine-tune a model"
+            )
         rows = training_rows(task, budget, seed)
-        scaling = _Scaling(self._recipe.normalise)
-        features = scaling.fit(_solver_form(model.embed(rows["sequence"].to_list())))
-        labels = rows["label"].to_numpy()
+        target = target_of(task, rows)
+        found = features_of(model, inputs_of(rows))
+        scaling = Scaling.of(self._recipe.normalise, found)
+        features = scaling.apply(found)
         groups = rows["group"].to_numpy() if rows["group"].n_unique() < rows.height else None
         with _one_blas_thread():
-            if task.card.kind == "regression":
-                estimator, details = _fit_values(features, labels, groups, self._recipe)
-                classes = None
-            elif len(np.unique(labels)) < 2:
+            if target.kind == "values":
+                weights, details = _fit_values(features, rows["label"].to_numpy(), groups, self._recipe)
+            elif target.kind == "labels":
+                weights, details = _fit_labels(features, np.array(rows["label"].to_list()), groups, self._recipe)
+            elif rows["label"].n_unique() < 2:
                 raise Unsupported(f"{task.card.reference}, budget {budget}: the training rows hold one class only")
             else:
-                estimator, details = _fit_classes(features, labels, groups, self._recipe)
-                classes = class_count(task.card, labels)
+                labels = rows["label"].to_numpy()
+                weights, details = _fit_classes(features, labels, groups, self._recipe, target.outputs)
         rows_and_features = {"train_rows": rows.height, "features": int(features.shape[1])}
-        return Fit(LinearPredictor(model, scaling, estimator, classes), rows_and_features | details)
-
-
-class LinearPredictor:
-    """A fitted probe: embeds, scales, and answers with class probabilities or values."""
-
-    def __init__(self, model: Embeds, scaling: _Scaling, estimator: BaseEstimator, classes: int | None) -> None:
-        self._model, self._scaling, self._estimator, self._classes = model, scaling, estimator, classes
-
-    @property
-    def card(self) -> ModelCard:
-        """The card of the model whose features are probed."""
-        return self._model.card
-
-    def predict(self, sequences: Sequence[str]) -> NDArray[np.float32]:
-        """Probabilities (batch, classes), zero for a class that was absent from training; or values (batch, 1)."""
-        features = self._scaling.apply(_solver_form(self._model.embed(sequences)))
-        if self._classes is None:
-            return np.asarray(self._estimator.predict(features), np.float32)[:, None]
-        seen = self._estimator.predict_proba(features)
-        scores = np.zeros((seen.shape[0], self._classes), np.float32)
-        scores[:, self._estimator.classes_] = seen
-        return scores
-
-
-class _Scaling:
-    """Row or column scaling, learnt on the training rows."""
-
-    def __init__(self, normalise: str) -> None:
-        self._normalise = normalise
-        self._scaler: BaseEstimator | None = None
-
-    def fit(self, features: NDArray[np.float64] | csr_matrix) -> NDArray[np.float64] | csr_matrix:
-        if self._normalise == "standardise":
-            from scipy.sparse import issparse
-            from sklearn.preprocessing import StandardScaler
-
-            self._scaler = StandardScaler(with_mean=not issparse(features)).fit(features)
-        return self.apply(features)
-
-    def apply(self, features: NDArray[np.float64] | csr_matrix) -> NDArray[np.float64] | csr_matrix:
-        if self._scaler is not None:
-            scaled: NDArray[np.float64] | csr_matrix = self._scaler.transform(features)
-            return scaled
-        if self._normalise == "l2":
-            from sklearn.preprocessing import normalize
-
-            unit: NDArray[np.float64] | csr_matrix = normalize(features)
-            return unit
-        return features
-
-
-def _solver_form(features: NDArray[np.float32] | csr_matrix) -> NDArray[np.float64] | csr_matrix:
-    """Double precision, and sparse where most features are zero."""
-    from scipy.sparse import csr_matrix, issparse
-
-    if issparse(features):
-        return features.astype(np.float64)
-    if not np.isfinite(features).all():
-        raise ValueError(f"the model gave {np.count_nonzero(~np.isfinite(features))} features that are NaN or infinite")
-    if features.size and np.count_nonzero(features) < SPARSE_BELOW * features.size:
-        return csr_matrix(features, dtype=np.float64)
-    return np.asarray(features, np.float64)
+        return Fit(LinearPredictor(model, scaling, weights), rows_and_features | details)
 
 
 @contextmanager
@@ -174,8 +117,12 @@ def _one_blas_thread() -> Iterator[None]:
 
 
 def _fit_classes(
-    features: NDArray[np.float64] | csr_matrix, labels: NDArray[np.int64], groups: Groups, recipe: ProbeRecipe
-) -> tuple[BaseEstimator, dict[str, Any]]:
+    features: NDArray[np.float64] | csr_matrix,
+    labels: NDArray[np.int64],
+    groups: Groups,
+    recipe: ProbeRecipe,
+    outputs: int,
+) -> tuple[Weights, dict[str, Any]]:
     """Logistic regression, and what is worth keeping of how it was fitted."""
     from sklearn.linear_model import LogisticRegression
 
@@ -185,18 +132,41 @@ def _fit_classes(
         details = {"inner_cv": chosen}
     solver = _solver(features, labels)
     estimator = LogisticRegression(C=penalty, max_iter=recipe.max_iter, tol=recipe.tolerance, solver=solver)
-    return estimator, details | {"penalty": penalty, "solver": solver, **_converge(estimator, features, labels)}
+    details |= {"penalty": penalty, "solver": solver, **_converge(estimator, features, labels)}
+    classes = tuple(map(int, estimator.classes_))
+    return Weights("classes", outputs, estimator.coef_, estimator.intercept_, classes), details
+
+
+def _fit_labels(
+    features: NDArray[np.float64] | csr_matrix, labels: NDArray[np.int64], groups: Groups, recipe: ProbeRecipe
+) -> tuple[Weights, dict[str, Any]]:
+    """A logistic regression for each label, with a penalty of its own.
+
+    A label that all or no training rows have gets the same probability everywhere: its share, with half a row of each.
+    """
+    fitted, details = [], []
+    for label in labels.T:
+        if len(np.unique(label)) == 2:
+            one, how = _fit_classes(features, label, groups, recipe, 2)
+            fitted.append((one.coefficients[0], one.intercepts[0]))
+        else:
+            with_it, without = label.sum() + 0.5, (1 - label).sum() + 0.5
+            fitted.append((np.zeros(features.shape[1]), np.log(with_it / without)))
+            how = {"note": "one value only in the training rows"}
+        details.append(how)
+    coefficients, intercepts = (np.array(parts) for parts in zip(*fitted, strict=True))
+    return Weights("labels", labels.shape[1], coefficients, intercepts), {"labels": details}
 
 
 def _fit_values(
     features: NDArray[np.float64] | csr_matrix, labels: NDArray[np.float64], groups: Groups, recipe: ProbeRecipe
-) -> tuple[BaseEstimator, dict[str, Any]]:
+) -> tuple[Weights, dict[str, Any]]:
     """Ridge regression, and its penalty."""
     from sklearn.linear_model import Ridge
     from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 
     if recipe.penalty is not None:
-        return Ridge(alpha=recipe.penalty).fit(features, labels), {"penalty": recipe.penalty}
+        return _of_ridge(Ridge(alpha=recipe.penalty).fit(features, labels)), {"penalty": recipe.penalty}
     folds = min(recipe.folds, len(labels if groups is None else np.unique(groups)))
     if folds < 2:
         raise Unsupported(f"{len(labels)} training rows of one group leave no inner fold to choose a penalty by")
@@ -204,7 +174,11 @@ def _fit_values(
     grid = {"alpha": [1 / C for C in recipe.grid]}
     search = GridSearchCV(Ridge(), grid, cv=splitter, scoring="neg_mean_squared_error")
     estimator = search.fit(features, labels, groups=groups).best_estimator_
-    return estimator, {"penalty": float(estimator.alpha)}
+    return _of_ridge(estimator), {"penalty": float(estimator.alpha)}
+
+
+def _of_ridge(estimator: BaseEstimator) -> Weights:
+    return Weights("values", 1, np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_))
 
 
 def _choose_penalty(

@@ -10,22 +10,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from glmbench.errors import Unsupported, UsageError
 from glmbench.methods.method import Fit, Start
-from glmbench.methods.target import target_of
-from glmbench.methods.training import (
-    Positive,
-    TrainedNetwork,
-    collapse,
-    loss_on,
-    make_batches,
-    split_rows,
-    train_module,
-    training_folder,
-)
+from glmbench.methods.network_fit import Training, fit_network
+from glmbench.methods.training import Positive
+from glmbench.models.fitted.target import Target
 from glmbench.models.model import Model, Trainable
-from glmbench.tasks.budget import Budget, training_rows
+from glmbench.tasks.budget import Budget
 from glmbench.tasks.task import Task
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from glmbench.training.batches import Collate
     from glmbench.training.plan import Plan
 
 
@@ -53,8 +48,10 @@ class ScratchRecipe:
     """With fewer training rows than this none are held out, and all planned steps are taken."""
     reverse_complement: bool = False
     """Train on either strand at random and average the predictions of both."""
+    retries: Annotated[int, Field(ge=0)] = 1
+    """Further attempts, each from another seed, while a training has collapsed on the rows that it was stopped on."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     """Of this code: grows whenever the same settings would give other numbers, so that results get a new address."""
 
     @classmethod
@@ -69,18 +66,27 @@ class ScratchRecipe:
         except ValidationError as error:
             raise UsageError(f"scratch recipe {values}: {error}") from None
 
-    def steps(self, batches: int) -> int:
-        """Optimiser steps to plan for epochs of so many batches."""
+    def plan(self, batches: int, *, higher_is_better: bool) -> Plan:
+        """How to train with so many batches an epoch."""
+        from glmbench.training.plan import Plan
+        from glmbench.training.schedule import Schedule
+
         steps = max(self.epochs * batches, self.min_steps)
-        return steps if self.max_steps is None else min(steps, self.max_steps)
+        steps = steps if self.max_steps is None else min(steps, self.max_steps)
+        return Plan(
+            steps=steps,
+            schedule=Schedule("cosine", warmup=round(self.warmup * steps)),
+            precision=self.precision,
+            evaluate_every=max(batches, steps // self.evaluations),
+            patience=self.patience,
+            higher_is_better=higher_is_better,
+        )
 
 
 class Scratch:
-    """Train a fresh network on the training rows of a budget.
+    """Train a fresh network on the training rows of a budget; see `network_fit.fit_network`.
 
-    Labels outside the budget are never used. At the full budget the task's dev split decides when to stop, less any of
-    its rows that are also in test or train (Splice-40's whole dev split is). Otherwise some training rows are held out
-    for that, whole groups at a time, unless there are too few.
+    When to stop is decided by the lowest held-out loss.
 
     Args:
         recipe: values over the defaults of `ScratchRecipe`.
@@ -106,72 +112,16 @@ class Scratch:
             MissingData: the task's files are absent.
             DivergenceError: the loss became infinite.
         """
-        from glmbench.training.device import preferred_device
-        from glmbench.training.optimiser import adamw
-
         if not isinstance(model, Trainable) or model.card.weights != self.starts_from:
             raise Unsupported(
                 f"{model.card.reference} cannot be trained from random weights; method scratch wants a model such as "
                 "onehot-cnn"
             )
-        recipe = self._recipe
-        rows = training_rows(task, budget, seed)
-        split = split_rows(task, rows, budget, seed, held_out=recipe.held_out, held_out_from=recipe.held_out_from)
-        target = target_of(task, rows)
-        module, collate = model.trainable(target.outputs, seed=seed)
-        module.to(preferred_device())
-        batches, stop_on = (
-            part
-            if part is None
-            else make_batches(
-                collate,
-                target,
-                part,
-                batch_size=recipe.batch_size,
-                seed=seed,
-                reverse_complements=recipe.reverse_complement,
-            )
-            for part in (split.train, split.stop_on)
-        )
-        assert batches is not None
-        record = train_module(
-            module,
-            batches,
-            target,
-            lambda: adamw(module, lr=recipe.lr, weight_decay=recipe.weight_decay),
-            self._plan(len(batches)),
-            seed=seed,
-            evaluate=None if stop_on is None else loss_on(target, stop_on),
-            folder=training_folder(self._checkpoints, model.card, self.recipe, target, module, (batches, stop_on)),
-            description=self.name,
-        )
-        predictor = TrainedNetwork(
-            model.card,
-            module,
-            collate,
-            target,
-            precision=recipe.precision,
-            reverse_complements=recipe.reverse_complement,
-        )
-        details = {
-            **split.details(),
-            "outputs": target.outputs,
-            **collapse(module, target, stop_on, recipe.precision),
-            **record.summary(),
-        }
-        return Fit(predictor, details)
 
-    def _plan(self, batches: int) -> Plan:
-        """How to train with so many batches an epoch."""
-        from glmbench.training.plan import Plan
-        from glmbench.training.schedule import Schedule
+        def make(target: Target, seed: int) -> tuple[nn.Module, Collate, dict[str, Any]]:
+            return *model.trainable(target.outputs, seed=seed, per_base=target.kind == "bases"), {}
 
-        recipe = self._recipe
-        steps = recipe.steps(batches)
-        return Plan(
-            steps=steps,
-            schedule=Schedule("cosine", warmup=round(recipe.warmup * steps)),
-            precision=recipe.precision,
-            evaluate_every=max(batches, steps // recipe.evaluations),
-            patience=recipe.patience,
+        training = Training(
+            self.name, model.card, self._recipe, self.recipe, make, select="loss", checkpoints=self._checkpoints
         )
+        return fit_network(training, task, budget=budget, seed=seed)

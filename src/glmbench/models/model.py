@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from torch import nn
 
+Pair = tuple[str, str]
+Input = str | Pair
+"""What a task may ask about: a sequence, or two that belong together."""
 Pool = Literal["mean", "cls", "max"]
 Reach = Literal["left", "both"]
 """Which side of a base a model reads to predict it."""
@@ -131,7 +134,19 @@ class Predicts(Model, Protocol):
     """A model that answers: a classifier, a regressor, a fitted head."""
 
     def predict(self, sequences: Sequence[str]) -> NDArray[np.float32]:
-        """Scores of shape (batch, classes), rows of probabilities; or (batch, 1) for a regression."""
+        """Scores of shape (batch, classes), rows of probabilities; or (batch, 1) for a regression.
+
+        Of labels that do not exclude each other, (batch, labels), a probability each. What was fitted to pairs takes
+        pairs.
+        """
+
+
+@runtime_checkable
+class PredictsEachBase(Model, Protocol):
+    """A model that classifies every base of a sequence."""
+
+    def predict_bases(self, sequences: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Probabilities of the classes, float32 (length, classes) for each sequence."""
 
 
 @dataclass(frozen=True)
@@ -176,5 +191,14 @@ class CountsPasses(Protocol):
 class Trainable(Model, Protocol):
     """A model whose weights a method may train."""
 
-    def trainable(self, outputs: int, *, seed: int) -> tuple[nn.Module, Collate]:
-        """A fresh module with a head of `outputs` outputs, its weights drawn from `seed`, and its collate."""
+    def trainable(self, outputs: int, *, seed: int, per_base: bool = False) -> tuple[nn.Module, Collate]:
+        """A fresh module with a head of `outputs` outputs, its weights drawn from `seed`, and its collate.
+
+        Args:
+            outputs: of the head.
+            seed: of all weights that are not given.
+            per_base: the head gives (batch, longest, outputs), those of every base, and not (batch, outputs).
+
+        Raises:
+            Unsupported: the model has no head for single bases.
+        """

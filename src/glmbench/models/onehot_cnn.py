@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glmbench.errors import UsageError
-from glmbench.models.model import ModelCard
+from glmbench.errors import Unsupported, UsageError
+from glmbench.models.model import Input, ModelCard
 from glmbench.models.reference import ModelReference, Options, refuse_revision
 from glmbench.networks.configs import OneHotCNNConfig
 from glmbench.sequences.alphabet import N, encode_batch
@@ -27,6 +27,8 @@ VERSION = 1
 
 
 CONFIG = OneHotCNNConfig()
+GAP = "N" * 20
+"""Between the two sequences of a pair."""
 
 
 def load_onehot_cnn(
@@ -61,9 +63,16 @@ class OneHotCNNModel:
             weights="fresh",
         )
 
-    def trainable(self, outputs: int, *, seed: int) -> tuple[nn.Module, OneHotCollate]:
-        """A fresh network with `outputs` outputs, its weights drawn from `seed`, and its collate."""
+    def trainable(self, outputs: int, *, seed: int, per_base: bool = False) -> tuple[nn.Module, OneHotCollate]:
+        """A fresh network with `outputs` outputs, its weights drawn from `seed`, and its collate.
+
+        Raises:
+            Unsupported: single bases were asked about; it answers for whole sequences.
+        """
         import torch
+
+        if per_base:
+            raise Unsupported("onehot-cnn answers for whole sequences, not for single bases")
 
         from glmbench.networks.onehot_cnn import OneHotCNN
 
@@ -75,13 +84,13 @@ class OneHotCNNModel:
 class OneHotCollate:
     """Bases as one byte each in memory; one-hot made for each batch."""
 
-    def encode(self, sequences: Sequence[str]) -> Encoded:
-        """Base codes; N and other ambiguity codes become zero columns.
+    def encode(self, sequences: Sequence[Input]) -> Encoded:
+        """Base codes; N and other ambiguity codes become zero columns. Pairs stand one after the other, parted by N.
 
         Raises:
             DataError: a letter is no nucleotide code.
         """
-        batch = encode_batch(sequences)
+        batch = encode_batch([one if isinstance(one, str) else GAP.join(one) for one in sequences])
         return Encoded(batch.codes, batch.offsets)
 
     def batch(self, encoded: Encoded, rows: NDArray[np.integer[Any]]) -> tuple[Tensor, Tensor | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 class NotesInput(Protocol):
     """A model that can say what became of sequences on their way in."""
 
-    def notes(self, sequences: Sequence[str]) -> dict[str, int | float]:
+    def notes(self, sequences: Sequence[Any]) -> dict[str, int | float]:
         """Counts for a result's details: tokens, unknown tokens, sequences beyond the context, tokens cut.
 
         Depends on the sequences alone, not on what was embedded before or came from a cache.

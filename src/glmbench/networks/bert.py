@@ -1,7 +1,7 @@
 """BERT over packed tokens: DNABERT, GeneMask's LOGO and any other. Saved as plain BERT, which any transformers loads.
 
-The classes have the names, modules and weights of transformers' own, so that `config.json` names the class that everybody
-has.
+The classes have the names, modules and weights of transformers' own, so that `config.json` names the class that
+everybody has.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def _packed_states(
             "positions; cut sequences, or configure more positions before training"
         )
     kinds = torch.zeros_like(ids) if kinds is None else kinds
-    x = network.bert.embeddings(
-        input_ids=ids[None], position_ids=positions(packing)[None], token_type_ids=kinds[None]
-    )[0]
+    x = network.bert.embeddings(input_ids=ids[None], position_ids=positions(packing)[None], token_type_ids=kinds[None])[
+        0
+    ]
     attend = _attention(network, x, packing)
     layers: Any = network.bert.encoder.layer
     for layer in layers:

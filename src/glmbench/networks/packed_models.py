@@ -162,8 +162,10 @@ class PackedForSequenceClassification(PreTrainedModel, ABC):
         logits = self.scores(encoded, attention_mask)
         return as_asked(classifier_output(logits, labels, encoded.hidden_states), return_dict, self.config)
 
-    def _first_tokens(self, ids: Tensor, mask: Tensor | None, kinds: Tensor | None) -> BaseModelOutputWithPooling | None:
-        """What the network makes of the first token of each row; None where a row has no token, or begins with padding."""
+    def _first_tokens(
+        self, ids: Tensor, mask: Tensor | None, kinds: Tensor | None
+    ) -> BaseModelOutputWithPooling | None:
+        """What is made of the first token of each row; None where a row has no token, or begins with padding."""
         rows = find_rows(ids, mask)
         if len(rows.packing.lengths) < len(ids) or (mask is not None and not bool((mask[:, 0] != 0).all())):
             return None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -64,8 +65,8 @@ class Encoded:
 class Collate(Protocol):
     """What stands between sequences and a module: `encode` once for a data set, `batch` for every step."""
 
-    def encode(self, sequences: Sequence[str]) -> Encoded:
-        """Integer codes of the sequences, one example each, small enough to keep in memory."""
+    def encode(self, sequences: Sequence[Any]) -> Encoded:
+        """Integer codes of the sequences, one example each, small enough to keep in memory; also of pairs of them."""
 
     def batch(self, encoded: Encoded, rows: NDArray[np.integer[Any]]) -> tuple[Tensor | None, ...]:
         """Positional arguments of the module's `forward` for the given examples, on the CPU."""
@@ -130,31 +131,45 @@ class InMemoryBatches:
         seed: decides every order.
         views: equivalent forms of each example, of which an epoch shows one at random: `encoded` holds all examples in
             their first form, then all in their second (the reverse complement).
+        parts: micro-batches that every batch is cut into, for as many processes and for less memory; those of a short
+            batch may be empty. `parts` of them together are always one whole batch.
     """
 
     def __init__(
-        self, collate: Collate, encoded: Encoded, targets: NDArray[Any], *, batch_size: int, seed: int, views: int = 1
+        self,
+        collate: Collate,
+        encoded: Encoded,
+        targets: NDArray[Any],
+        *,
+        batch_size: int,
+        seed: int,
+        views: int = 1,
+        parts: int = 1,
     ) -> None:
         if len(encoded) != views * len(targets):
             raise ValueError(f"{len(targets)} targets in {views} views want as many sequences, got {len(encoded)}")
         self.collate, self.encoded, self.targets = collate, encoded, targets
-        self.batch_size, self.seed, self.views = batch_size, seed, views
+        self.batch_size, self.seed, self.views, self.parts = batch_size, seed, views, parts
 
     def __len__(self) -> int:
-        return -(-len(self.targets) // self.batch_size)
+        return self.parts * -(-len(self.targets) // self.batch_size)
 
     def epoch(self, number: int, *, start: int = 0, every: int = 1) -> Iterator[Batch]:
         """See `Batches.epoch`."""
+        cut = (part for rows in self.order(number) for part in np.array_split(rows, self.parts))
+        for rows in islice(cut, start, None, every):
+            yield self._batch(rows)
+
+    def _batch(self, rows: NDArray[np.int64]) -> Batch:
         import torch
 
-        for rows in self.order(number)[start::every]:
-            targets = torch.from_numpy(self.targets[rows % len(self.targets)])
-            yield Batch(self.collate.batch(self.encoded, rows), targets, len(rows))
+        targets = torch.from_numpy(self.targets[rows % len(self.targets)])
+        return Batch(self.collate.batch(self.encoded, rows) if len(rows) else (), targets, len(rows))
 
     def content_hash(self) -> str:
         """See `Batches.content_hash`; the collate's code is not seen."""
         arrays = (self.encoded.values, self.encoded.offsets, self.targets)
-        settings = [self.batch_size, self.seed, self.views, type(self.collate).__qualname__]
+        settings = [self.batch_size, self.seed, self.views, self.parts, type(self.collate).__qualname__]
         return sha256_json([settings, *([str(a.dtype), list(a.shape), _digest(a)] for a in arrays)])
 
     def order(self, number: int) -> list[NDArray[np.int64]]:

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from glmbench.models.huggingface.network import LoadedNetwork
-    from glmbench.models.huggingface.trainable import TokenCollate, TrainableNetwork
     from glmbench.networks.packing import Packing
+    from glmbench.training.batches import Collate
 
 EMBEDDING_VERSION = 2
 """Part of every fingerprint; raised when the same files and options give other numbers."""
@@ -235,16 +235,22 @@ class HuggingFaceModel:
         with held(self._modules[number], unit, value):
             yield
 
-    def trainable(self, outputs: int, *, seed: int) -> tuple[TrainableNetwork, TokenCollate]:
+    def trainable(self, outputs: int, *, seed: int, per_base: bool = False) -> tuple[nn.Module, Collate]:
         """A copy of the pre-trained network under a fresh head of `outputs` outputs, drawn from `seed`; its collate.
 
-        The options `layer` and `pool` make no difference: the head is the architecture's own. Sequences beyond the
-        context are refused, or cut with `overflow=truncate`.
+        The options `layer` and `pool` make no difference: the head is the architecture's own, and of single bases a
+        small one on the states of the tokens that cover them. What becomes of sequences beyond the context is as
+        `overflow` says.
         """
-        from glmbench.models.huggingface.trainable import TokenCollate, make_trainable
+        overflow = self._settings.overflow
+        if per_base:
+            from glmbench.models.huggingface.per_base import BaseCollate, make_per_base
 
-        collate = TokenCollate(self._reader, self._pad, truncates=self._settings.overflow == "truncate")
-        return make_trainable(self._network, outputs, seed), collate
+            return make_per_base(self._network, outputs, seed), BaseCollate(self._reader, self._pad)
+        from glmbench.models.huggingface.token_collate import TokenCollate
+        from glmbench.models.huggingface.trainable import make_trainable
+
+        return make_trainable(self._network, outputs, seed), TokenCollate(self._reader, self._pad, overflow)
 
     def _layer(self, name: str) -> int:
         """The number of a layer, -1 for the last one, however it is called."""

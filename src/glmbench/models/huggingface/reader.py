@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from glmbench.errors import DataError, Unsupported
 from glmbench.models.huggingface.own_cut import OwnCut, own_cut
+from glmbench.models.huggingface.pair_template import PairTemplate, pair_template
 from glmbench.models.huggingface.spans import SpanFinder, Tokenized, kmer_spans
 from glmbench.models.huggingface.token_bases import bases_of, mask_id, spelled
 
@@ -102,6 +103,18 @@ class Reader:
         other = copy.copy(self)
         other._context, other._overflow = context, overflow
         return other
+
+    def pairs(self) -> PairTemplate:
+        """What stands around the tokens of two sequences that belong together.
+
+        Raises:
+            Unsupported: the tokenizer has nothing to part them with.
+        """
+        first, second = _PROBE, _PROBE[:21]
+        texts = [text if self._kmer is None else _joined_kmers(text, self._kmer) for text in (first, second)]
+        together = list(self._tokenizer(texts[0], texts[1], verbose=False)["input_ids"])
+        alone = [self._encode([text])[0] for text in (first, second)]
+        return pair_template(together, alone[0], alone[1], self.prefix, self.suffix)
 
     @property
     def overflow(self) -> Overflow:

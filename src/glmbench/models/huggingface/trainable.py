@@ -1,4 +1,4 @@
-"""A copy of a pre-trained network with a fresh head, and how sequences come to it: what fine-tuning trains.
+"""A copy of a pre-trained network with a fresh head: what fine-tuning trains. `token_collate` makes its batches.
 
 The head is the architecture's own for classification (BERT's pooler, ESM's dense layer). Decoders and architectures
 without one get a linear layer on their last token, or on the mean over tokens. Rows are padded on the right, and a mask
@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from glmbench.errors import DataError, Unsupported
+from glmbench.errors import DataError
 from glmbench.models.huggingface.keys import body_of
 from glmbench.networks.quiet import quiet
-from glmbench.training.batches import Encoded
 
 if TYPE_CHECKING:
     from glmbench.models.huggingface.network import LoadedNetwork
-    from glmbench.models.huggingface.reader import Reader
 
 _SPREAD = 0.02
 """Standard deviation of the weights of a fresh linear head, as in BERT."""
@@ -75,14 +71,35 @@ class TrainableNetwork(nn.Module):
         """Names of modules that are not pre-trained: the head."""
         accepted = signature(network.forward).parameters
         self._masks = network.masks if isinstance(network, PooledNetwork) else "attention_mask" in accepted
+        types = getattr(getattr(network, "config", None), "type_vocab_size", 0) or 0
+        self._kinds = "token_type_ids" in accepted and types > 1
         self._fixed: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted else {}
 
-    def forward(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        """Scores (batch, outputs) of ids, int64 (batch, length), and their mask, 0 at padding; None: no padding."""
+    def forward(
+        self, ids: Tensor, mask: Tensor | None = None, kinds: Tensor | None = None, owners: Tensor | None = None
+    ) -> Tensor:
+        """Scores (batch, outputs).
+
+        Args:
+            ids: int64 (rows, length).
+            mask: 0 at padding; None: no padding.
+            kinds: token types, 1 in the second sequence of a pair; None, or a network without: all the same.
+            owners: of rows that are windows, which sequence each is a part of, ascending, int64 (rows,): their scores
+                are averaged. None: each row is a sequence.
+        """
+        scores = self._rows(ids, mask, kinds)
+        if owners is None:
+            return scores
+        sequences = int(owners[-1]) + 1
+        total = scores.new_zeros(sequences, scores.shape[1]).index_add(0, owners, scores)
+        return total / torch.bincount(owners, minlength=sequences)[:, None]
+
+    def _rows(self, ids: Tensor, mask: Tensor | None, kinds: Tensor | None) -> Tensor:
+        typed = {} if kinds is None or not self._kinds else {"token_type_ids": kinds}
         if self._masks:
-            return self._logits(input_ids=ids, attention_mask=torch.ones_like(ids) if mask is None else mask)
+            return self._logits(input_ids=ids, attention_mask=torch.ones_like(ids) if mask is None else mask, **typed)
         if mask is None:
-            return self._logits(input_ids=ids)
+            return self._logits(input_ids=ids, **typed)
         lengths = mask.sum(1)  # a network that knows no padding sees rows of one length at a time
         groups = [(lengths == length).nonzero()[:, 0] for length in sorted(set(lengths.tolist()))]
         scores = torch.cat([self._logits(input_ids=ids[rows, : int(lengths[rows[0]])]) for rows in groups])
@@ -125,72 +142,3 @@ class PooledNetwork(nn.Module):
         else:
             pooled = (states * real[..., None]).sum(1) / counts[:, None]
         return _Scores(self.head(pooled))
-
-
-@dataclass(frozen=True)
-class TokenCollate:
-    """Sequences as token ids, with special tokens.
-
-    Attributes:
-        reader: of the model.
-        pad: id that fills padded rows.
-        truncates: cut sequences that are too long at their end; else they are refused.
-    """
-
-    reader: Reader
-    pad: int
-    truncates: bool = False
-
-    def limited(self, length: int | None, *, truncate: bool) -> TokenCollate:
-        """The same for at most so many tokens, special ones included; None: what the model reads.
-
-        Raises:
-            Unsupported: the model reads fewer, or only special tokens would be left.
-        """
-        context = self.reader.context
-        if length is not None and context is not None and length > context:
-            raise Unsupported(f"max_length is {length} tokens, the model reads {context}")
-        special = len(self.reader.prefix) + len(self.reader.suffix)
-        if length is not None and length <= special:
-            raise Unsupported(f"max_length is {length} tokens, of which {special} are special ones")
-        reader = self.reader.limited(context if length is None else length, "truncate")
-        return replace(self, reader=reader, truncates=truncate)
-
-    def encode(self, sequences: Sequence[str]) -> Encoded:
-        """Token ids.
-
-        Raises:
-            Unsupported: sequences are too long and may not be cut.
-            DataError: a sequence has no token.
-        """
-        reading = self._reader().read(sequences)
-        if reading.too_long and not self.truncates:
-            raise Unsupported(
-                f"{reading.too_long:,} of {len(sequences):,} sequences have more than {self.reader.context} tokens, "
-                'the most that this training reads; set too_long = "truncate" in the recipe to cut their ends (counted '
-                "in the result), or take a model with a longer context"
-            )
-        return Encoded.from_arrays([np.array(piece.ids, dtype=np.int32) for piece in reading.pieces])
-
-    def batch(self, encoded: Encoded, rows: NDArray[np.integer[Any]]) -> tuple[Tensor, Tensor | None]:
-        """Ids (B, L), padded on the right, and their mask; None where all have one length."""
-        ids = torch.from_numpy(encoded.matrix(rows, fill=self.pad).astype(np.int64))
-        lengths = encoded.lengths[rows]
-        if np.all(lengths == ids.shape[1]):
-            return ids, None
-        return ids, torch.from_numpy((np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64))
-
-    def notes(self, sequences: Sequence[str]) -> dict[str, int | float]:
-        """Tokens of sequences, and what the length cut of them; see `models.reporting.NotesInput`."""
-        reading = self._reader().read(sequences)
-        return {
-            "sequences": len(sequences),
-            "tokens": reading.tokens,
-            "unknown_tokens": reading.unknown,
-            "truncated": reading.too_long,
-            "truncated_share": reading.too_long / max(len(sequences), 1),
-            "cut_tokens": reading.cut,
-        }
-
-    def _reader(self) -> Reader:
-        return self.reader.limited(self.reader.context, "truncate")

@@ -1,4 +1,4 @@
-"""Low-rank adapters (Hu et al. 2022, arXiv 2106.09685) in a network that is fine-tuned, by peft."""
+"""Low-rank adapters (Hu et al. 2022, arXiv 2106.09685) in a network, by peft."""
 
 from __future__ import annotations
 

@@ -1,0 +1,219 @@
+"""How a network is fitted to labelled rows: what `scratch`, `finetune` and `lora` have in common, all but recipes.
+
+A fit is one attempt, or more where the first collapsed (see `judging.collapse`) and the recipe has retries: then the
+training is done again from a seed that the result names. The first attempt's predictor is kept beside the last one's,
+so that scores are known with and without retried runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import polars as pl
+
+from glmbench.errors import Unsupported
+from glmbench.methods.examples import Pairing, inputs_of, target_of
+from glmbench.methods.held_out import Split, split_rows
+from glmbench.methods.judging import collapse, loss_on, metric_on
+from glmbench.methods.method import Fit
+from glmbench.methods.training import make_batches, train_module, training_folder
+from glmbench.models.fitted.target import Target
+from glmbench.models.fitted.trained_network import TrainedNetwork
+from glmbench.models.model import ModelCard
+from glmbench.models.reporting import NotesInput
+from glmbench.tasks.budget import Budget, training_rows
+from glmbench.tasks.task import Task
+from glmbench.training.batches import Collate, InMemoryBatches
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from glmbench.training.loop import Evaluate
+    from glmbench.training.plan import Plan
+
+BETWEEN_ATTEMPTS = 1_000_003
+"""Between the seed of a fit and that of its next attempt: seeds of other fits are small numbers."""
+
+
+class Recipe(Protocol):
+    """What a recipe says to this procedure; see `finetune.FinetuneRecipe` for the meaning of each."""
+
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+    @property
+    def lr(self) -> float: ...  # noqa: D102
+    @property
+    def weight_decay(self) -> float: ...  # noqa: D102
+    @property
+    def held_out(self) -> float: ...  # noqa: D102
+    @property
+    def held_out_from(self) -> int: ...  # noqa: D102
+    @property
+    def reverse_complement(self) -> bool: ...  # noqa: D102
+    @property
+    def retries(self) -> int: ...  # noqa: D102
+    @property
+    def precision(self) -> Literal["fp32", "bf16"]: ...  # noqa: D102
+
+    def plan(self, batches: int, *, higher_is_better: bool) -> Plan:
+        """How to train with so many batches an epoch."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A way to train a network.
+
+    Attributes:
+        name: of the method.
+        card: of the model.
+        recipe: its settings.
+        values: the same as plain values, all of them.
+        make: a module with a head for a target, drawn from a seed, its collate, and what is worth keeping of how it was
+            made.
+        select: whether the task's metric or the loss on held-out rows decides whose weights are kept.
+        pairing: how pairs of sequences go in.
+        at_once: bases or tokens of a micro-batch at most; None: a batch is computed at once.
+        checkpoints: folder for checkpoints of long trainings.
+    """
+
+    name: str
+    card: ModelCard
+    recipe: Recipe
+    values: dict[str, Any]
+    make: Callable[[Target, int], tuple[nn.Module, Collate, dict[str, Any]]]
+    select: Literal["metric", "loss"]
+    pairing: Pairing = "pair"
+    at_once: int | None = None
+    checkpoints: Path | None = None
+
+
+def fit_network(training: Training, task: Task, *, budget: Budget, seed: int) -> Fit:
+    """Train on the rows of draw `seed` of the budget; again from another seed where the training collapsed.
+
+    Labels outside the budget are never used. At the full budget the task's dev split decides whose weights are kept,
+    less any of its rows that are also in test or train; otherwise some training rows are held out for that, whole
+    groups at a time, unless there are too few. Test rows never decide anything.
+
+    Raises:
+        Unsupported: the task has no such budget, or what `training.make` and its collate cannot do.
+        MissingData: the task's files are absent.
+        DivergenceError: the loss became infinite.
+    """
+    recipe = training.recipe
+    rows = training_rows(task, budget, seed)
+    split = split_rows(task, rows, budget, seed, held_out=recipe.held_out, held_out_from=recipe.held_out_from)
+    target = target_of(task, rows)
+    if recipe.reverse_complement and target.kind == "bases":
+        raise Unsupported(f"{task.card.reference}: labels by base cannot be trained on either strand; turn it off")
+    attempts: list[_Attempt] = []
+    while not attempts or (attempts[-1].collapsed and len(attempts) <= recipe.retries):
+        attempts.append(_attempt(training, task, target, split, seed + BETWEEN_ATTEMPTS * len(attempts)))
+    last = attempts[-1]
+    details = {
+        **split.details(),
+        **_labels(target, split),
+        **_read(last.predictor, split, training.pairing),
+        **last.details,
+    }
+    if len(attempts) > 1:
+        details |= {"retries": len(attempts) - 1, "attempts": [attempt.outline() for attempt in attempts]}
+    return Fit(last.predictor, details, first_attempt=attempts[0].predictor if len(attempts) > 1 else None)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    seed: int
+    predictor: TrainedNetwork
+    details: dict[str, Any]
+
+    @property
+    def collapsed(self) -> bool:
+        return bool(self.details["collapsed"])
+
+    def outline(self) -> dict[str, Any]:
+        """What is told of an attempt that was not the last."""
+        told = ("collapsed", "stopped_on_mcc", "best_score", "steps")
+        return {"seed": self.seed, **{name: self.details.get(name) for name in told}}
+
+
+def _attempt(training: Training, task: Task, target: Target, split: Split, seed: int) -> _Attempt:
+    from glmbench.training.device import preferred_device
+    from glmbench.training.optimiser import adamw
+
+    recipe = training.recipe
+    module, collate, made = training.make(target, seed)
+    module.to(preferred_device())
+    batches = _batches(training, collate, target, split.train, seed)
+    stop_on = None if split.stop_on is None else _batches(training, collate, target, split.stop_on, seed)
+    steps = len(batches) // batches.parts
+    record = train_module(
+        module,
+        batches,
+        target,
+        lambda: adamw(module, lr=recipe.lr, weight_decay=recipe.weight_decay),
+        _shared_out(recipe.plan(steps, higher_is_better=training.select == "metric"), batches.parts),
+        seed=seed,
+        evaluate=None if stop_on is None else _evaluate(training, task, target, stop_on),
+        folder=training_folder(
+            training.checkpoints, training.card, training.values, target, module, (batches, stop_on)
+        ),
+        description=training.name,
+    )
+    predictor = TrainedNetwork(
+        training.card,
+        module,
+        collate,
+        target,
+        precision=recipe.precision,
+        reverse_complements=recipe.reverse_complement,
+        batch_codes=training.at_once,
+    )
+    judged = collapse(module, target, stop_on, recipe.precision)
+    selected = None if stop_on is None else task.card.metric if training.select == "metric" else "loss"
+    return _Attempt(seed, predictor, {**made, **judged, **record.summary(), "selected_by": selected})
+
+
+def _batches(training: Training, collate: Collate, target: Target, rows: pl.DataFrame, seed: int) -> InMemoryBatches:
+    return make_batches(
+        collate,
+        target,
+        inputs_of(rows, training.pairing),
+        rows["label"],
+        batch_size=training.recipe.batch_size,
+        seed=seed,
+        reverse_complements=training.recipe.reverse_complement,
+        at_once=training.at_once,
+    )
+
+
+def _shared_out(plan: Plan, parts: int) -> Plan:
+    """The plan where a batch is so many micro-batches of all processes together."""
+    from dataclasses import replace
+
+    from glmbench.training.distributed import processes
+
+    return replace(plan, accumulate=parts // processes())
+
+
+def _evaluate(training: Training, task: Task, target: Target, stop_on: InMemoryBatches) -> Evaluate:
+    return loss_on(target, stop_on) if training.select == "loss" else metric_on(target, stop_on, task.card.metric)
+
+
+def _labels(target: Target, split: Split) -> dict[str, Any]:
+    """How many outputs there are, and which classes no training row has."""
+    if target.kind not in ("classes", "bases"):
+        return {"outputs": target.outputs}
+    labels = split.train["label"]
+    there = (labels.explode() if target.kind == "bases" else labels).cast(pl.Int64).to_list()
+    return {"outputs": target.outputs, "classes_absent_from_train": sorted(set(range(target.outputs)) - set(there))}
+
+
+def _read(predictor: NotesInput, split: Split, pairing: Pairing) -> dict[str, Any]:
+    """What became of the rows' sequences on their way in."""
+    notes = {"train_input": predictor.notes(inputs_of(split.train, pairing))}
+    if split.stop_on is not None:
+        notes["stopped_on_input"] = predictor.notes(inputs_of(split.stop_on, pairing))
+    return {name: values for name, values in notes.items() if values}

@@ -1,0 +1,204 @@
+"""A copy of a pre-trained network that classifies every base: a small head on the states of the tokens that cover it.
+
+A base takes the mean of the states of its tokens (overlapping k-mers: up to k of them), and, where tokens hold several
+bases, a learned vector for its place in the token; then a hidden layer with GELU and a linear one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from glmbench.errors import Unsupported
+from glmbench.models.huggingface.reader import Reader
+from glmbench.training.batches import Encoded
+
+if TYPE_CHECKING:
+    from glmbench.models.huggingface.network import LoadedNetwork
+
+_PLACES = 64
+"""Places in a token that have a vector of their own; later ones share the last."""
+_CHUNK = 2048
+
+
+@dataclass(frozen=True)
+class EncodedSpans(Encoded):
+    """Token ids with special tokens, and for every base which tokens cover it.
+
+    Attributes:
+        bases: int64 (examples + 1,), where the bases of each example begin in the arrays below.
+        first: int32 (all bases,), the first id of the example that covers a base.
+        last: int32 (all bases,), the last one.
+        place: uint8 (all bases,), the place of a base in the first token that covers it.
+    """
+
+    bases: NDArray[np.int64]
+    first: NDArray[np.int32]
+    last: NDArray[np.int32]
+    place: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class BaseCollate:
+    """Sequences as token ids, with the tokens of every base. Sequences beyond the context are refused.
+
+    Attributes:
+        reader: of the model.
+        pad: id that fills padded rows.
+    """
+
+    reader: Reader
+    pad: int
+
+    def limited(
+        self, length: int | None, too_long: Literal["refuse", "truncate", "window"] | None, overlap: float
+    ) -> BaseCollate:
+        """The same for at most so many tokens.
+
+        Raises:
+            Unsupported: longer sequences were to be cut: bases would be left without an answer.
+        """
+        if too_long not in (None, "refuse"):
+            raise Unsupported(
+                f"labels by base: longer sequences cannot be {too_long}d; cut windows before, with labels"
+            )
+        context = self.reader.context
+        limit = context if length is None else length if context is None else min(length, context)
+        return replace(self, reader=self.reader.limited(limit, "refuse"))
+
+    def encode(self, sequences: Sequence[str]) -> EncodedSpans:
+        """Token ids and spans.
+
+        Raises:
+            Unsupported: a sequence is longer than the context.
+            DataError: a sequence has no token.
+        """
+        ids: list[NDArray[np.int32]] = []
+        covers: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]] = []
+        reader = self.reader.limited(self.reader.context, "refuse")
+        for start in range(0, len(sequences), _CHUNK):
+            some = sequences[start : start + _CHUNK]
+            for text, piece in zip(some, reader.read(some).pieces, strict=True):
+                ids.append(np.array(piece.ids, np.int32))
+                covers.append(_cover(piece.starts, piece.ends, len(text), len(reader.prefix)))
+        encoded = Encoded.from_arrays(ids)
+        bases = np.concatenate(([0], np.cumsum([len(first) for first, _, _ in covers]))).astype(np.int64)
+        first, last, place = (np.concatenate(parts) for parts in zip(*covers, strict=True))
+        return EncodedSpans(encoded.values, encoded.offsets, bases, first, last, place)
+
+    def batch(
+        self, encoded: Encoded, rows: NDArray[np.integer]
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]:
+        """Ids (B, T) padded on the right, their mask, and by base (B, longest) first and last token and place."""
+        assert isinstance(encoded, EncodedSpans)
+        ids = torch.from_numpy(encoded.matrix(rows, fill=self.pad).astype(np.int64))
+        lengths = encoded.lengths[rows]
+        mask = None
+        if not np.all(lengths == ids.shape[1]):
+            mask = torch.from_numpy((np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64))
+        return (
+            ids,
+            mask,
+            *(self._by_base(encoded, rows, values) for values in (encoded.first, encoded.last, encoded.place)),
+        )
+
+    def notes(self, sequences: Sequence[str]) -> dict[str, int | float]:
+        """Tokens of sequences; see `models.reporting.NotesInput`."""
+        tokens = unknown = 0
+        for start in range(0, len(sequences), _CHUNK):
+            reading = self.reader.limited(None, "truncate").read(sequences[start : start + _CHUNK])
+            tokens, unknown = tokens + reading.tokens, unknown + reading.unknown
+        return {"sequences": len(sequences), "tokens": tokens, "unknown_tokens": unknown, "truncated": 0}
+
+    def _by_base(self, encoded: EncodedSpans, rows: NDArray[np.integer], values: NDArray[Any]) -> Tensor:
+        one = Encoded(values, encoded.bases)
+        return torch.from_numpy(one.matrix(rows, fill=0).astype(np.int64))
+
+
+def _cover(
+    starts: NDArray[np.int64], ends: NDArray[np.int64], length: int, before: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
+    """First and last token of each base, special ones before them counted, and its place in the first."""
+    base = np.arange(length)
+    first = np.searchsorted(ends, base, side="right")
+    last = np.searchsorted(starts, base, side="right") - 1
+    place = np.minimum(base - starts[first], _PLACES - 1)
+    return (first + before).astype(np.int32), (last + before).astype(np.int32), place.astype(np.uint8)
+
+
+def make_per_base(loaded: LoadedNetwork, outputs: int, seed: int) -> PerBaseNetwork:
+    """A copy of the pre-trained body under a fresh head for single bases, on the CPU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return PerBaseNetwork(loaded.body, outputs)
+
+
+class PerBaseNetwork(nn.Module):
+    """A body and a head on the states of tokens, as bases see them."""
+
+    def __init__(self, body: nn.Module, outputs: int) -> None:
+        super().__init__()
+        self.body = copy.deepcopy(body).cpu().requires_grad_(True)
+        dim = int(cast(Any, body).config.hidden_size)
+        self.head = BaseHead(dim, outputs)
+        self.fresh = frozenset({"head"})
+        """Names of modules that are not pre-trained."""
+        accepted = signature(body.forward).parameters
+        self._masks = "attention_mask" in accepted
+        self._fixed: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted else {}
+
+    def forward(self, ids: Tensor, mask: Tensor | None, first: Tensor, last: Tensor, place: Tensor) -> Tensor:
+        """Scores (batch, longest, outputs) of every base; beyond the end of shorter sequences they mean nothing.
+
+        Args:
+            ids: int64 (batch, tokens).
+            mask: 0 at padding; None: no padding.
+            first: the first token of each base, int64 (batch, longest).
+            last: the last token of each base.
+            place: of each base in its first token.
+        """
+        states = self._states(ids, mask)
+        if torch.equal(first, last):
+            of_base = _taken(states, first)
+        else:  # the mean over a range, as a difference of sums from the left
+            sums = functional.pad(states.float().cumsum(1), (0, 0, 1, 0))
+            of_base = (_taken(sums, last + 1) - _taken(sums, first)) / (last - first + 1)[..., None]
+        scores: Tensor = self.head(of_base, place)
+        return scores
+
+    def _states(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        if not self._masks and mask is not None:
+            raise Unsupported("a network that knows no padding cannot be trained on bases of sequences of many lengths")
+        masked = {"attention_mask": torch.ones_like(ids) if mask is None else mask} if self._masks else {}
+        output: Any = self.body(input_ids=ids, **masked, **self._fixed)
+        return cast(Tensor, output[0] if isinstance(output, tuple) else output.last_hidden_state)
+
+
+class BaseHead(nn.Module):
+    """A hidden layer with GELU and a linear layer, on the state of a base and a vector for its place in its token."""
+
+    def __init__(self, dim: int, outputs: int) -> None:
+        super().__init__()
+        self.places = nn.Embedding(_PLACES, dim)
+        self.dense = nn.Linear(dim, dim)
+        self.out = nn.Linear(dim, outputs)
+        nn.init.normal_(self.places.weight, std=0.02)
+
+    def forward(self, states: Tensor, place: Tensor) -> Tensor:
+        """Scores (batch, longest, outputs)."""
+        out: Tensor = self.out(functional.gelu(self.dense(states + self.places(place))))
+        return out
+
+
+def _taken(states: Tensor, tokens: Tensor) -> Tensor:
+    """States (batch, longest, dim) of one token for every base."""
+    return states.gather(1, tokens[..., None].expand(-1, -1, states.shape[2]))

@@ -1,0 +1,241 @@
+"""How sequences come to a network that is fine-tuned: token ids, pairs joined, long ones refused, cut or in windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from glmbench.errors import Unsupported
+from glmbench.models.huggingface.pair_template import PairTemplate
+from glmbench.models.huggingface.reader import Reader
+from glmbench.models.model import Input
+from glmbench.training.batches import Encoded
+
+TooLong = Literal["refuse", "truncate", "window"]
+CHUNK = 2048
+"""Sequences tokenized at a time: what is kept of each is its ids alone."""
+
+Inputs = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
+
+
+@dataclass(frozen=True)
+class EncodedTokens(Encoded):
+    """Token ids.
+
+    Attributes:
+        second: of pairs, at which id of its example the second sequence begins, int64 (examples,).
+        bare: whether special tokens are still to be put around windows.
+    """
+
+    second: NDArray[np.int64] | None = None
+    bare: bool = False
+
+
+@dataclass(frozen=True)
+class TokenCollate:
+    """Sequences, or pairs of them, as token ids with special tokens.
+
+    Attributes:
+        reader: of the model; its context is the longest input.
+        pad: id that fills padded rows.
+        too_long: what becomes of longer sequences: an error; their end is cut (of pairs, that of the longer one, token
+            by token); or windows of the full length, evenly placed, whose scores are averaged.
+        overlap: share of a window, at least, that it has in common with the next.
+    """
+
+    reader: Reader
+    pad: int
+    too_long: TooLong = "refuse"
+    overlap: float = 0.25
+
+    def limited(self, length: int | None, too_long: TooLong | None, overlap: float) -> TokenCollate:
+        """The same for at most so many tokens, special ones included; None: what the model reads.
+
+        Raises:
+            Unsupported: the model reads fewer, or only special tokens would be left.
+        """
+        context = self.reader.context
+        if length is not None and context is not None and length > context:
+            raise Unsupported(f"max_length is {length} tokens, the model reads {context}")
+        special = len(self.reader.prefix) + len(self.reader.suffix)
+        if length is not None and length <= special:
+            raise Unsupported(f"max_length is {length} tokens, of which {special} are special ones")
+        reader = self.reader.limited(context if length is None else length, "truncate")
+        return replace(self, reader=reader, too_long=too_long or self.too_long, overlap=overlap)
+
+    def encode(self, sequences: Sequence[Input]) -> EncodedTokens:
+        """Token ids.
+
+        Raises:
+            Unsupported: sequences are too long and may not be cut; or the tokenizer cannot join pairs.
+            DataError: a sequence has no token.
+        """
+        if sequences and not isinstance(sequences[0], str):
+            return self._encode_pairs([pair for pair in sequences if not isinstance(pair, str)])
+        texts = [text for text in sequences if isinstance(text, str)]
+        windows = self.too_long == "window" and self.reader.room is not None
+        reader = self.reader.limited(None if windows else self.reader.context, "truncate")
+        ids: list[NDArray[np.int32]] = []
+        too_long = 0
+        for start in range(0, len(texts), CHUNK):
+            reading = reader.read(texts[start : start + CHUNK])
+            too_long += reading.too_long
+            for piece in reading.pieces:
+                own = piece.ids[len(reader.prefix) :][: piece.tokens] if windows else piece.ids
+                ids.append(np.array(own, dtype=np.int32))
+        if too_long and self.too_long == "refuse":
+            raise self._refusal(too_long, len(texts), "sequences")
+        encoded = Encoded.from_arrays(ids)
+        return EncodedTokens(encoded.values, encoded.offsets, bare=windows)
+
+    def batch(self, encoded: Encoded, rows: NDArray[np.integer]) -> Inputs:
+        """Ids (B, L) padded on the right, their mask, token types and owners; see `TrainableNetwork.forward`."""
+        bare = isinstance(encoded, EncodedTokens) and encoded.bare
+        if bare and self.reader.room is not None:
+            return self._windows(encoded, rows, self.reader.room)
+        ids = torch.from_numpy(encoded.matrix(rows, fill=self.pad).astype(np.int64))
+        lengths = encoded.lengths[rows]
+        kinds = None
+        if isinstance(encoded, EncodedTokens) and encoded.second is not None:
+            kinds = torch.from_numpy((np.arange(ids.shape[1]) >= encoded.second[rows][:, None]).astype(np.int64))
+        return ids, _mask(lengths, ids.shape[1]), kinds, None
+
+    def notes(self, sequences: Sequence[Input]) -> dict[str, int | float]:
+        """Tokens of sequences, and what the length cut of them; see `models.reporting.NotesInput`."""
+        counts = dict.fromkeys(("tokens", "unknown", "too_long", "cut", "windows"), 0)
+        for start in range(0, len(sequences), CHUNK):
+            for name, number in self._counts(sequences[start : start + CHUNK]).items():
+                counts[name] += number
+        cut = self.too_long != "window"
+        return {
+            "sequences": len(sequences),
+            "tokens": counts["tokens"],
+            "unknown_tokens": counts["unknown"],
+            "truncated": counts["too_long"] if cut else 0,
+            "truncated_share": counts["too_long"] / max(len(sequences), 1) if cut else 0.0,
+            "cut_tokens": counts["cut"] if cut else 0,
+            **({} if cut else {"in_windows": counts["too_long"], "windows": counts["windows"]}),
+        }
+
+    def _counts(self, sequences: Sequence[Input]) -> dict[str, int]:
+        if sequences and not isinstance(sequences[0], str):
+            pairs = [pair for pair in sequences if not isinstance(pair, str)]
+            sides = [self.reader.limited(None, "truncate").read([pair[side] for pair in pairs]) for side in (0, 1)]
+            lengths = [one.tokens + other.tokens for one, other in zip(sides[0].pieces, sides[1].pieces, strict=True)]
+            room = self._pair_room()
+            over = [max(0, length - room) for length in lengths] if room is not None else [0] * len(lengths)
+            return {
+                "tokens": sum(lengths),
+                "unknown": sum(side.unknown for side in sides),
+                "too_long": sum(count > 0 for count in over),
+                "cut": sum(over),
+                "windows": 0,
+            }
+        texts = [text for text in sequences if isinstance(text, str)]
+        reading = self.reader.limited(self.reader.context, "truncate").read(texts)
+        found = {
+            "tokens": reading.tokens,
+            "unknown": reading.unknown,
+            "too_long": reading.too_long,
+            "cut": reading.cut,
+            "windows": 0,
+        }
+        if self.too_long == "window" and self.reader.room is not None:
+            whole = self.reader.limited(None, "truncate").read(texts)
+            found["windows"] = sum(len(list(self._starts(piece.tokens, self.reader.room))) for piece in whole.pieces)
+        return found
+
+    def _pair_room(self) -> int | None:
+        """Tokens of both sequences of a pair together that fit."""
+        context = self.reader.context
+        return None if context is None else context - self._pairs().special
+
+    def _pairs(self) -> PairTemplate:
+        return self.reader.pairs()
+
+    def _encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> EncodedTokens:
+        if self.too_long == "window":
+            raise Unsupported("pairs of sequences do not go in windows; cut them, or concatenate them first")
+        template, room = self._pairs(), self._pair_room()
+        reader = self.reader.limited(None, "truncate")
+        ids: list[NDArray[np.int32]] = []
+        second: list[int] = []
+        too_long = 0
+        for start in range(0, len(pairs), CHUNK):
+            some = pairs[start : start + CHUNK]
+            one, other = (self._bare(reader, [pair[side] for pair in some]) for side in (0, 1))
+            for a, b in zip(one, other, strict=True):
+                kept_a, kept_b = (len(a), len(b)) if room is None else _fit_pair(len(a), len(b), room)
+                too_long += kept_a + kept_b < len(a) + len(b)
+                parts = (template.before, a[:kept_a], template.between, b[:kept_b], template.after)
+                ids.append(np.concatenate([np.asarray(part, np.int32) for part in parts]))
+                second.append(len(template.before) + kept_a + len(template.between))
+        if too_long and self.too_long == "refuse":
+            raise self._refusal(too_long, len(pairs), "pairs")
+        encoded = Encoded.from_arrays(ids)
+        return EncodedTokens(encoded.values, encoded.offsets, second=np.array(second, np.int64))
+
+    def _bare(self, reader: Reader, texts: Sequence[str]) -> list[list[int]]:
+        before = len(reader.prefix)
+        return [piece.ids[before : before + piece.tokens] for piece in reader.read(texts).pieces]
+
+    def _windows(self, encoded: Encoded, rows: NDArray[np.integer], room: int) -> Inputs:
+        pieces: list[NDArray[np.int64]] = []
+        owners: list[int] = []
+        for owner, row in enumerate(rows.tolist()):
+            tokens = encoded.values[encoded.offsets[row] : encoded.offsets[row + 1]]
+            for start in self._starts(len(tokens), room):
+                own = tokens[start : start + room]
+                pieces.append(np.concatenate((self.reader.prefix, own, self.reader.suffix)).astype(np.int64))
+                owners.append(owner)
+        lengths = np.array([len(piece) for piece in pieces])
+        ids = np.full((len(pieces), int(lengths.max())), self.pad, np.int64)
+        for row, piece in zip(ids, pieces, strict=True):
+            row[: len(piece)] = piece
+        one_each = len(pieces) == len(rows)
+        return (
+            torch.from_numpy(ids),
+            _mask(lengths, ids.shape[1]),
+            None,
+            None if one_each else torch.tensor(owners, dtype=torch.int64),
+        )
+
+    def _starts(self, tokens: int, room: int) -> Iterator[int]:
+        """First tokens of the fewest windows of `room` tokens that cover all and overlap enough, evenly placed."""
+        if tokens <= room:
+            yield 0
+            return
+        step = max(1, int(room * (1 - self.overlap)))
+        last = -(-(tokens - room) // step)
+        for window in range(last + 1):
+            yield round(window * (tokens - room) / last)
+
+    def _refusal(self, too_long: int, of: int, what: str) -> Unsupported:
+        return Unsupported(
+            f"{too_long:,} of {of:,} {what} have more than {self.reader.context} tokens, the most that this training "
+            'reads; set too_long = "truncate" in the recipe to cut their ends (counted in the result), or "window" to '
+            "average over windows, or take a model with a longer context"
+        )
+
+
+def _fit_pair(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens of each of two sequences are kept: the longer one gives way, token by token."""
+    short = min(first, second)
+    if first + second <= room:
+        return first, second
+    if room - short >= short:
+        return (first, room - first) if first == short else (room - second, second)
+    return room - room // 2, room // 2
+
+
+def _mask(lengths: NDArray[np.integer], width: int) -> Tensor | None:
+    """1 at tokens and 0 at padding, int64 (rows, width); None where there is none."""
+    if np.all(lengths == width):
+        return None
+    return torch.from_numpy((np.arange(width) < lengths[:, None]).astype(np.int64))
