@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from glmbench.environment import environment
 from glmbench.errors import DataError
 from glmbench.evaluation.job import Cost, Job, Result
+from glmbench.evaluation.leakage import leakage_details
 from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import REFERENCE, Trouble
 from glmbench.methods import registry as methods
@@ -88,6 +89,8 @@ def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
         details |= {"embedded": asked.computed}
     if isinstance(task, ReportsLetters):
         details |= {"letters": asdict(task.letters(SPLIT))}
+    if job.limit is None:
+        details |= leakage_details(task, predictions, objects.access.cache, replicates=REPLICATES)
     counts = {"train": int(details.pop("train_rows", 0)), SPLIT: test.height}
     return _scored(job, task, model.card, predictions, counts=counts, details=details, cost=cost), predictions
 
