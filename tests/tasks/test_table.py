@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glmbench.errors import DataError, MissingData, Unsupported, UsageError
+from glmbench.errors import DataError, MissingData, UsageError
 from glmbench.storage.fetch import Access
 from glmbench.storage.hashing import sha256_bytes
 from glmbench.tasks.card import DataFile, TableFormat, TaskCard
@@ -140,12 +140,6 @@ def test_rows_are_counted_against_the_card(tmp_path: Path) -> None:
         task_of(tmp_path, "sequence,label\nACGT,0\n", rows=2).load("test")
 
 
-@pytest.mark.parametrize("content", ["enhancer,promoter,label\nAC,GT,1\n", "sequence,label\nACGT|ACGT,1\n"])
-def test_pairs_are_not_taken_yet(tmp_path: Path, content: str) -> None:
-    with pytest.raises(Unsupported, match="pair"):
-        task_of(tmp_path, content).load("test")
-
-
 def test_a_long_row_of_n_is_read_and_counted(tmp_path: Path) -> None:
     task = task_of(tmp_path, f"sequence,label\n{'N' * 1000},0\nACGT,1\n")
     assert task.load("test")["sequence"][0] == "N" * 1000
@@ -256,6 +250,34 @@ def test_a_file_beside_an_own_card_is_what_the_card_says(tmp_path: Path) -> None
         card = TaskCard(name="a/b", title="t", metric="mcc", metrics=("mcc",), files=(file,))
         with pytest.raises(DataError, match=f"{said}.*correct the card"):
             TableTask(card, Access(tmp_path / "cache", offline=True), tmp_path / "own.toml").load("test")
+
+
+def test_settings_that_came_later_are_in_the_hash_only_where_they_are_used(tmp_path: Path) -> None:
+    card = find("gue/tf/0")
+    task = TableTask(card, Access(tmp_path, offline=True))
+    assert task.data_hash() == "abc3f9500dae3127494a610e65304bd5ceb529d328fd3b4306ed3b986672c9f8"
+    for used in (TableFormat(sequence_2="b"), TableFormat(labels=("x", "y"))):
+        other = TableTask(card.model_copy(update={"format": used}), Access(tmp_path, offline=True))
+        assert other.data_hash() != task.data_hash()
+
+
+def test_splits_of_pairs_and_of_single_sequences_are_refused(tmp_path: Path) -> None:
+    for split, content in {"train": "sequence,label\nAC|GT,0\n", "test": "sequence,label\nACGT,0\n"}.items():
+        (tmp_path / f"{split}.csv").write_text(content)
+    files = tuple(DataFile(split=split, path=f"{split}.csv") for split in ("train", "test"))
+    card = TaskCard(name="a/b", title="t", metric="mcc", metrics=("mcc",), files=files)
+    task = TableTask(card, Access(tmp_path / "cache", offline=True), tmp_path / "own.toml")
+    assert task.load("train").height == 1
+    with pytest.raises(DataError, match="of train and test one holds pairs"):
+        task.load("test")
+
+
+def test_context_cuts_both_of_a_pair_and_labels_by_base(tmp_path: Path) -> None:
+    pair = task_of(tmp_path, "sequence_1,sequence_2,label\nAACCGGTT,CGT,0\n").load("test", context=2)
+    assert pair.select("sequence", "sequence_2").row(0) == ("CG", "CG")
+    by_base = task_of(tmp_path, "sequence,label\nAACCGGTTA,01.001101\nAC,10\n", kind="per-base")
+    cut = by_base.load("test", context=4)
+    assert cut.select("sequence", "label").rows() == [("CCGG", [-1, 0, 0, 1]), ("AC", [1, 0])]
 
 
 def test_loaded_once(tmp_path: Path) -> None:

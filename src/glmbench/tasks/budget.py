@@ -3,6 +3,7 @@
 Order of preference for N per class: the source's own set `train-N`; a draw from `train`; a draw from the smallest
 larger set of the source. A source set with exactly N rows per class is one draw. One with a multiple of N is cut,
 in file order, into disjoint draws: draw i takes rows i·N to (i+1)·N-1 of each class (GeneMask's Splice-40 ships ten).
+Where an example is not of one class (values, several labels, labels by base) N is a number of rows, drawn uniformly.
 
 The choice goes by what the card lists, never by which files are here: the same budget means the same rows on every
 machine. Where the file it needs is absent, the budget is missing, and the message names the sets of the source.
@@ -105,7 +106,10 @@ def draws(task: Task, budget: Budget) -> int | None:
     if budget.per_class is None or _shot_sets(task).get(budget.per_class) is None:
         _source(task, budget)
         return None
-    return max(1, _smallest_class(_load_source(task, budget)) // budget.per_class)
+    rows = _load_source(task, budget)
+    if task.card.kind != "classification":
+        return 1 if rows.height <= budget.per_class else None
+    return max(1, _smallest_class(rows) // budget.per_class)
 
 
 def training_rows(task: Task, budget: Budget, draw: int) -> pl.DataFrame:
@@ -118,8 +122,8 @@ def training_rows(task: Task, budget: Budget, draw: int) -> pl.DataFrame:
     rows = _load_source(task, budget)
     if budget == FULL:
         return rows
-    if task.card.kind == "regression":
-        return _regression_draw(rows, budget, draw)
+    if task.card.kind != "classification":
+        return _uniform_draw(rows, budget, draw)
     if budget.per_class is not None and budget.per_class in _shot_sets(task):
         return _file_order_draw(rows, budget.per_class, draw)
     shuffled = rows.with_row_index("_row").with_columns(_rank=pl.Series(_shuffled_rank(rows.height, draw)))
@@ -157,8 +161,8 @@ def _file_order_draw(rows: pl.DataFrame, per_class: int, draw: int) -> pl.DataFr
     return placed.filter((pl.col("_place") // per_class) == draw % number).select(rows.columns)
 
 
-def _regression_draw(rows: pl.DataFrame, budget: Budget, draw: int) -> pl.DataFrame:
-    """A uniform draw; a whole number is a number of examples, since a regression has no classes."""
+def _uniform_draw(rows: pl.DataFrame, budget: Budget, draw: int) -> pl.DataFrame:
+    """A uniform draw; a whole number is a number of examples, where an example is not of one class."""
     wanted = budget.per_class if budget.per_class is not None else round(rows.height * (budget.fraction or 1.0))
     if wanted > rows.height:
         raise Unsupported(f"budget {budget} wants {wanted} rows, the training split has {rows.height}")

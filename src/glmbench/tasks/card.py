@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from glmbench.storage.fetch import SourceFile
+
+TaskKind = Literal["classification", "regression", "multilabel", "per-base"]
+"""One class a sequence; one value; several yes/no labels (`classes` names them); one class a base."""
 
 
 class _Frozen(BaseModel):
@@ -28,7 +31,11 @@ class TableFormat(_Frozen):
     quote: str | None = '"'
     """Empty or None where quotes have no meaning."""
     sequence: str = "sequence"
+    sequence_2: str | None = None
+    """The column of the second sequence of a pair; without it pairs are found by the rules of `tasks.columns`."""
     label: str = "label"
+    labels: tuple[str, ...] = ()
+    """The columns of several yes/no labels, in place of `label`."""
     kmer_joined: int | None = None
     """k, where the sequence is written as overlapping k-mers joined by blanks (stride 1)."""
 
@@ -51,12 +58,16 @@ class TaskCard(_Frozen):
     version: int = 1
     title: str
     description: str = ""
-    kind: Literal["classification", "regression"] = "classification"
+    group: str = ""
+    """The task that the source counts this set under, as in its tables (`EMP` of GUE)."""
+    kind: TaskKind = "classification"
     species: tuple[str, ...] = ()
     length: int | None = None
     """Nominal length of a sequence, in bp."""
     classes: tuple[str, ...] = ()
-    """Names of the labels 0, 1, … in order; a name in angle brackets is our guess, the source documents none."""
+    """Names of the labels 0, 1, … in order; a name in angle brackets is our guess, the source documents none.
+
+    Of several yes/no labels: the name of each; where left out, as their columns are named."""
     metric: str
     """The main metric: the one on leaderboards."""
     metrics: tuple[str, ...]
@@ -77,7 +88,34 @@ class TaskCard(_Frozen):
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the generator, for a simulated task."""
 
+    @model_validator(mode="after")
+    def _labels_have_names(self) -> Self:
+        columns = self.format.labels
+        if columns and self.kind != "multilabel":
+            raise ValueError(f"format.labels names {len(columns)} columns of a {self.kind}; want kind 'multilabel'")
+        if columns and len(self.classes or columns) != len(columns):
+            raise ValueError(
+                f"{len(self.classes)} classes for {len(columns)} label columns; want one name each, or no classes"
+            )
+        if columns and not self.classes:
+            object.__setattr__(self, "classes", columns)
+        return self
+
     @property
     def reference(self) -> str:
         """The full name with its version, as in `genemask/prom-core@2`."""
         return f"{self.name}@{self.version}"
+
+
+def described(card: TaskCard, *fields: str) -> dict[str, Any]:
+    """The fields of a card that decide how its files are read, as plain values for a data hash.
+
+    Settings of the format that are not made use of are left out where they came after the first hashes, so that a task
+    which was read before them keeps its hash.
+    """
+    values: dict[str, Any] = card.model_dump(mode="json", include={"kind", "classes", "format", *fields})
+    values["format"] = {name: value for name, value in values["format"].items() if name not in _LATER or value}
+    return values
+
+
+_LATER = ("sequence_2", "labels")

@@ -12,6 +12,7 @@ A correction is a new version of a task (`name@2`) with a rule in its card; the 
 `deduplicated`
     A sequence with more than one label, anywhere, goes from every split. Then sequence and reverse complement count as
     one: training splits lose what is in dev or test, dev loses what is in test, and within a split the first row stays.
+    A pair of sequences counts as one, so two pairs may still have one of them in common.
 
 Both look at all splits at once. A split whose file the card has a checksum of must be here. One that nobody has
 verified and that cannot be had takes no part; the data hash tells the difference.
@@ -25,7 +26,7 @@ from glmbench.errors import DataError, MissingData
 from glmbench.storage.hashing import sha256_json
 from glmbench.tasks.card import TaskCard
 from glmbench.tasks.leakage.aligned import AlignedIdentity, families, read_rule
-from glmbench.tasks.leakage.copies import canonical
+from glmbench.tasks.leakage.copies import copy_keys, strand_keys
 from glmbench.tasks.task import LetterCounts, ReportsLetters, Task
 
 DERIVATION_VERSION = 1
@@ -144,8 +145,9 @@ def group_by_parent(splits: dict[str, pl.DataFrame], rule: AlignedIdentity) -> d
 
 def deduplicate(splits: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """Apply the rule `deduplicated` (see the module) to the splits of a task."""
-    rows = _stacked(splits).filter(pl.col("label").n_unique().over("sequence") == 1)
-    rows = rows.with_columns(_key=canonical(rows["sequence"]))
+    rows = _stacked(splits)
+    rows = rows.filter(pl.col("label").n_unique().over(copy_keys(rows)) == 1)
+    rows = rows.with_columns(_key=strand_keys(rows))
     in_test, not_in_training = _IN_TEST.any().over("_key"), (~_IN_TRAINING).any().over("_key")
     leaks = (~_IN_TEST & in_test) | (_IN_TRAINING & not_in_training)
     return _unstacked(rows.filter(~leaks).unique(["_split", "_key"], keep="first", maintain_order=True), splits)

@@ -7,23 +7,35 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import NoReturn
 
 import polars as pl
 
 from glmbench.errors import DataError, UsageError
 from glmbench.storage.hashing import sha256_file, sha256_json
-from glmbench.tasks.card import DataFile, TableFormat, TaskCard
+from glmbench.tasks.card import DataFile, TableFormat, TaskCard, TaskKind, described
+from glmbench.tasks.columns import PARTNERS, paired_columns, partner, split_joined
 from glmbench.tasks.delimited import Reading, letter_counts, read_examples, read_rows
-from glmbench.tasks.leakage.copies import canonical
+from glmbench.tasks.labels import BY_BASE
+from glmbench.tasks.leakage.copies import strand_keys
 from glmbench.tasks.table import LOADER_VERSION, central
-from glmbench.tasks.task import LetterCounts
+from glmbench.tasks.task import LetterCounts, is_paired
 
 SEQUENCE_NAMES = ("sequence", "seq", "dna", "dna_sequence", "dna_seq", "sequences")
 LABEL_NAMES = ("label", "y", "target", "class", "labels", "value", "expression", "activity")
 SPLIT_NAMES = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
+LABEL_PREFIXES = ("label_", "label:")
+"""Several columns whose names begin so are yes/no labels, of the rest of their names, where no column is a label."""
+METRICS: dict[TaskKind, tuple[str, ...]] = {
+    "classification": ("mcc", "accuracy", "macro_f1", "auroc", "auprc"),
+    "regression": ("spearman", "pearson"),
+    "multilabel": ("mean_auroc", "mean_auprc", "mean_mcc", "mean_f1"),
+    "per-base": ("mcc", "accuracy", "macro_f1", "auroc", "auprc"),
+}
+"""What a task of a kind is measured by; the main metric comes first."""
 _SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".csv.gz", ".tsv.gz", ".txt.gz")
 
 MOST_CLASSES = 50
@@ -48,7 +60,7 @@ class OwnTable:
         Raises:
             UsageError: there is no such split.
         """
-        return central(self.reading(split).examples, context)
+        return central(self.reading(split).examples, context, by_base=self.card.kind == "per-base")
 
     def reading(self, split: str) -> Reading:
         """The examples of one split with the counts of what was altered; errors as `load`."""
@@ -62,9 +74,8 @@ class OwnTable:
 
     def data_hash(self) -> str:
         """SHA-256 over the files' content and everything that was read from them of how to take them."""
-        described = self.card.model_dump(mode="json", include={"kind", "classes", "format", "split_rule"})
         files = [[file.split, file.sha256] for file in self.card.files]
-        return sha256_json({"loader": LOADER_VERSION, "card": described, "files": files})
+        return sha256_json({"loader": LOADER_VERSION, "card": described(self.card, "split_rule"), "files": files})
 
     def references(self, split: str) -> dict[str, pl.DataFrame]:
         """None: the truth behind a table is not known."""
@@ -73,19 +84,32 @@ class OwnTable:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Names of the columns as the file has them."""
+    """Names of the columns as the file has them; one label, or several yes/no labels."""
 
     sequence: str
-    label: str
+    sequence_2: str | None
+    labels: tuple[str, ...]
     split: str | None
     group: str | None
+
+    def format(self, separator: str, kmer_joined: int | None) -> TableFormat:
+        one = len(self.labels) == 1
+        return TableFormat(
+            separator=separator,
+            sequence=self.sequence,
+            sequence_2=self.sequence_2,
+            label=self.labels[0] if one else "label",
+            labels=() if one else self.labels,
+            kmer_joined=kmer_joined,
+        )
 
 
 def open_table_path(path: Path) -> OwnTable:
     """Read a table (or a folder of `train`, `dev`, `test` tables) as a task, with a card that says what was understood.
 
-    Columns are found by name, of either case (`SEQUENCE_NAMES`, `LABEL_NAMES`); `split` and `group` are used where they
-    are. Without a test split one is drawn by a hash of the sequence (or the group), the same on every machine.
+    Columns are found by name, of either case (`SEQUENCE_NAMES`, `columns.PARTNERS`, `LABEL_NAMES`, `LABEL_PREFIXES`);
+    `split` and `group` are used where they are. Without a test split one is drawn by a hash of the sequence (or the
+    group), the same on every machine.
 
     Raises:
         UsageError: no such file, or a folder without tables.
@@ -96,28 +120,25 @@ def open_table_path(path: Path) -> OwnTable:
     tables = {file: read_rows(file, formats[file]) for file in files}
     columns = _columns(tables[files[0]], files[0])
     named = {file: _named(tables[file], columns, file, _split_of(file, path)) for file in files}
+    if len({tuple(rows.columns) for rows in named.values()}) > 1:
+        raise DataError(f"{path}: some tables hold pairs of sequences and some single ones; want all alike")
     rows = pl.concat(list(named.values()))
-    kind, classes = _kind(rows["label"], str(path))
+    kind, classes = _kind(rows, columns, str(path))
     card = TaskCard(
         name=path.resolve().name.removesuffix(".gz").rsplit(".", 1)[0],
         title=f"Own table {path.name}",
         kind=kind,
         classes=classes,
-        metric="spearman" if kind == "regression" else "mcc",
-        metrics=("spearman", "pearson") if kind == "regression" else ("mcc", "accuracy", "macro_f1", "auroc", "auprc"),
+        metric=METRICS[kind][0],
+        metrics=METRICS[kind],
         unit="group" if columns.group is not None else "example",
         licence="the user's own data",
-        format=TableFormat(
-            separator=formats[files[0]].separator,
-            sequence=columns.sequence,
-            label=columns.label,
-            kmer_joined=_joined(rows["sequence"]),
-        ),
+        format=columns.format(formats[files[0]].separator, _joined(rows["sequence"])),
     )
-    examples = pl.concat([_examples(named[file], card, file, grouped=columns.group is not None) for file in files])
+    examples = pl.concat([_examples(named[file], card, file) for file in files])
     assigned, rule = _splits(examples, rows["split"], grouped=columns.group is not None, path=path)
     readings = {
-        split: _reading(examples, rows["sequence"], assigned == split, split, grouped=columns.group is not None)
+        split: _reading(examples, rows, assigned == split, split, grouped=columns.group is not None)
         for split in ("train", "dev", "test")
         if (assigned == split).any()
     }
@@ -127,17 +148,21 @@ def open_table_path(path: Path) -> OwnTable:
     return OwnTable(card.model_copy(update={"split_rule": rule, "files": listed}), readings)
 
 
-def _examples(rows: pl.DataFrame, card: TaskCard, file: Path, *, grouped: bool) -> pl.DataFrame:
-    label = rows["label"] if card.kind == "regression" else _class_names(rows["label"])
-    groups = rows["group"] if grouped else None
-    return read_examples(rows["sequence"], label, split="", card=card, origin=str(file), groups=groups).examples
+def _examples(rows: pl.DataFrame, card: TaskCard, file: Path) -> pl.DataFrame:
+    if card.kind == "classification":
+        rows = rows.with_columns(label=_class_names(rows["label"]))
+    return read_examples(rows, split="", card=card, origin=str(file)).examples
 
 
-def _reading(examples: pl.DataFrame, text: pl.Series, inside: pl.Series, split: str, *, grouped: bool) -> Reading:
+def _reading(examples: pl.DataFrame, text: pl.DataFrame, inside: pl.Series, split: str, *, grouped: bool) -> Reading:
     """The rows of one split; their ids keep the row of the file."""
     identifier = pl.lit(split) + pl.col("id")
     part = examples.filter(inside).with_columns(id=identifier, group=pl.col("group") if grouped else identifier)
-    return Reading(part, letter_counts(text.filter(inside), part["sequence"]))
+    given, read = (
+        pl.concat([rows[name].alias("sequence") for name in ("sequence", "sequence_2") if name in rows.columns])
+        for rows in (text.filter(inside), part)
+    )
+    return Reading(part, letter_counts(given, read))
 
 
 def _files(path: Path) -> list[Path]:
@@ -180,37 +205,49 @@ def _separator(path: Path) -> str:
 
 def _columns(rows: pl.DataFrame, path: Path) -> _Columns:
     by_lower = {name.strip().lower(): name for name in reversed(rows.columns)}
-
-    def first(wanted: tuple[str, ...], what: str) -> str:
-        for name in wanted:
-            if name in by_lower:
-                return by_lower[name]
-        got = ", ".join(repr(name[:20]) for name in rows.columns[:8])
-        raise DataError(
-            f"{path}: no column for the {what}; got {got}, want a header with one of "
-            f"{', '.join(wanted)}, or a card (.toml) that names the columns under [format]"
-        )
-
+    pair = paired_columns(by_lower)
+    alone = next((name for name in SEQUENCE_NAMES if name in by_lower), None)
+    first = alone or (pair and pair[0]) or _absent("sequence", (*SEQUENCE_NAMES, *PARTNERS), rows, path)
+    second = partner(first, by_lower)
+    label = next((name for name in LABEL_NAMES if name in by_lower), None)
+    several = tuple(name for name in rows.columns if name.strip().lower().startswith(LABEL_PREFIXES))
+    if label is None and len(several) < 2:
+        _absent("label", LABEL_NAMES, rows, path)
     return _Columns(
-        first(SEQUENCE_NAMES, "sequence"), first(LABEL_NAMES, "label"), by_lower.get("split"), by_lower.get("group")
+        sequence=by_lower[first],
+        sequence_2=None if second is None else by_lower[second],
+        labels=several if label is None else (by_lower[label],),
+        split=by_lower.get("split"),
+        group=by_lower.get("group"),
+    )
+
+
+def _absent(what: str, wanted: Sequence[str], rows: pl.DataFrame, path: Path) -> NoReturn:
+    got = ", ".join(repr(name[:20]) for name in rows.columns[:8])
+    raise DataError(
+        f"{path}: no column for the {what}; got {got}, want a header with one of "
+        f"{', '.join(dict.fromkeys(wanted))}, or a card (.toml) that names the columns under [format]"
     )
 
 
 def _named(rows: pl.DataFrame, columns: _Columns, file: Path, split: str | None) -> pl.DataFrame:
-    """Columns sequence, label, split, group under these names, null where the file has none."""
-    wanted = [name for name in (columns.sequence, columns.label, columns.split, columns.group) if name is not None]
-    if absent := [name for name in wanted if name not in rows.columns]:
+    """Columns sequence, sequence_2 (of pairs), label, split (null where none is given), group (where there is one)."""
+    found = (columns.sequence, columns.sequence_2, *columns.labels, columns.split, columns.group)
+    if absent := [name for name in found if name is not None and name not in rows.columns]:
         raise DataError(
             f"{file}: no column {absent[0]!r}, which the other tables have; got {', '.join(rows.columns[:8])}"
         )
+    several = len(columns.labels) > 1
     given = pl.lit(split, dtype=pl.String) if columns.split is None or split is not None else pl.col(columns.split)
-    group = pl.lit(None, dtype=pl.String) if columns.group is None else pl.col(columns.group)
-    return rows.select(
-        pl.col(columns.sequence).alias("sequence"),
-        pl.col(columns.label).alias("label"),
-        given.alias("split"),
-        group.alias("group"),
-    )
+    chosen = {
+        "sequence": pl.col(columns.sequence),
+        "sequence_2": None if columns.sequence_2 is None else pl.col(columns.sequence_2),
+        "label": pl.concat_list(columns.labels) if several else pl.col(columns.labels[0]),
+        "split": given,
+        "group": None if columns.group is None else pl.col(columns.group),
+    }
+    named = rows.select(column.alias(name) for name, column in chosen.items() if column is not None)
+    return split_joined(named, str(file))
 
 
 def _joined(sequences: pl.Series) -> int | None:
@@ -219,9 +256,14 @@ def _joined(sequences: pl.Series) -> int | None:
     return len(tokens[0]) if len(tokens) > 1 and len(set(map(len, tokens))) == 1 else None
 
 
-def _kind(labels: pl.Series, origin: str) -> tuple[Literal["classification", "regression"], tuple[str, ...]]:
-    """Kind of task, and the names of its classes."""
-    given = _class_names(labels).drop_nulls()
+def _kind(rows: pl.DataFrame, columns: _Columns, origin: str) -> tuple[TaskKind, tuple[str, ...]]:
+    """Kind of task, and the names of its classes or labels."""
+    if len(columns.labels) > 1:
+        return "multilabel", tuple(name.strip()[len("label_") :] for name in columns.labels)
+    if _by_base(rows):
+        largest = max(int(digit) for digit in set("".join(rows["label"])) if digit.isdigit())
+        return "per-base", _at_least_two(tuple(map(str, range(largest + 1))), origin)
+    given = _class_names(rows["label"]).drop_nulls()
     given = given.filter(given != "")
     values = given.cast(pl.Float64, strict=False)
     if not values.is_null().any():
@@ -235,6 +277,28 @@ def _kind(labels: pl.Series, origin: str) -> tuple[Literal["classification", "re
             f"most {MOST_CLASSES} classes. For more, write a card (.toml) that lists them"
         )
     return "classification", _at_least_two(classes, origin)
+
+
+def _by_base(rows: pl.DataFrame) -> bool:
+    """Whether every label has a digit, or the sign of none, for each base of its sequence, of at least two bases.
+
+    Numbers with a decimal point, as `0.25`, are values, though a sequence may be as long.
+    """
+    if "sequence_2" in rows.columns:
+        return False
+    labels, sequences = rows["label"].str.strip_chars(), rows["sequence"].str.strip_chars()
+    lengths = _lengths(sequences)
+    written = labels.str.contains(f"^{BY_BASE}$") & (labels.str.len_bytes() == lengths) & (lengths > 1)
+    numbers = labels.str.contains(r"^-?[0-9]+\.[0-9]+$")
+    return bool(written.fill_null(False).all()) and not numbers.all() and bool(labels.str.contains("[0-9]").any())
+
+
+def _lengths(sequences: pl.Series) -> pl.Series:
+    """Bases of each sequence, k-mers joined by blanks as one sequence."""
+    k = _joined(sequences)
+    if k is None:
+        return sequences.str.len_bytes()
+    return sequences.str.count_matches(" ", literal=True) + k
 
 
 def _class_names(labels: pl.Series) -> pl.Series:
@@ -268,7 +332,7 @@ def _splits(examples: pl.DataFrame, given: pl.Series, *, grouped: bool, path: Pa
     if (assigned == "test").any():
         return assigned, said
     with_dev = bool((assigned == "dev").any())
-    keys = examples["group"] if grouped else canonical(examples["sequence"])
+    keys = examples["group"] if grouped else strand_keys(examples)
     tenth = pl.Series([_tenth(key) for key in keys], dtype=pl.Int64)
     test, dev = (assigned == "train") & (tenth == 0), (assigned == "train") & (tenth == 1) & (not with_dev)
     drawn = pl.select(
@@ -276,7 +340,8 @@ def _splits(examples: pl.DataFrame, given: pl.Series, *, grouped: bool, path: Pa
     ).to_series()
     if not {"train", "test"} <= set(drawn.unique()):
         raise DataError(f"{path}: {examples.height} rows are too few to draw a test split from; add a `split` column")
-    what = "group" if grouped else "sequence (either strand)"
+    sequence = "pair of sequences" if is_paired(examples) else "sequence"
+    what = "group" if grouped else f"{sequence} (either strand)"
     shares = "train : test = 9 : 1" if with_dev else "train : dev : test = 8 : 1 : 1"
     return drawn, f"{said}; {shares} drawn by SHA-256 of the {what}, so that equal ones stay together"
 

@@ -10,9 +10,10 @@ import polars as pl
 from glmbench.errors import DataError, MissingData, UsageError
 from glmbench.storage.fetch import Access, content_id, fetch, mismatch, record_path
 from glmbench.storage.hashing import sha256_file, sha256_json
-from glmbench.tasks.card import DataFile, TaskCard
-from glmbench.tasks.delimited import Reading, read_examples, read_rows, sequence_and_label
-from glmbench.tasks.task import LetterCounts
+from glmbench.tasks.card import DataFile, TaskCard, described
+from glmbench.tasks.columns import sequences_and_label
+from glmbench.tasks.delimited import Reading, read_examples, read_rows
+from glmbench.tasks.task import LetterCounts, is_paired
 
 LOADER_VERSION = 2
 """Part of every data hash: it grows when the same file would be read as other examples than before."""
@@ -45,9 +46,9 @@ class TableTask:
             UsageError: the card has no such split.
             MissingData: the file is absent and could not be fetched; says how to get it.
             DataError: the file is there but not what the card says.
-            Unsupported: the file holds pairs of sequences.
+            Unsupported: the file holds pairs of sequences with labels by base.
         """
-        return central(self.reading(split).examples, context)
+        return central(self.reading(split).examples, context, by_base=self.card.kind == "per-base")
 
     def reading(self, split: str) -> Reading:
         """The examples of one split with the counts of what was altered; errors as `load`."""
@@ -78,8 +79,7 @@ class TableTask:
                 missing = error
         if missing is not None and all(content is None for _, content in contents):
             raise missing
-        described = self.card.model_dump(mode="json", include={"kind", "classes", "format"})
-        return sha256_json({"loader": LOADER_VERSION, "card": described, "files": contents})
+        return sha256_json({"loader": LOADER_VERSION, "card": described(self.card), "files": contents})
 
     def references(self, split: str) -> dict[str, pl.DataFrame]:
         """None: the truth behind a table is not known."""
@@ -118,19 +118,26 @@ class TableTask:
             ) from error
 
     def _parse(self, file: DataFile, path: Path) -> Reading:
-        rows = sequence_and_label(read_rows(path, self.card.format), self.card.format, path)
+        rows = sequences_and_label(read_rows(path, self.card.format), self.card.format, path)
         if file.rows is not None and rows.height != file.rows:
             raise DataError(
                 f"{path} has {rows.height} rows, the card of {self.card.reference} says {file.rows}; remove the file "
                 "and get it again, or write a card of your own if the source has changed"
             )
-        return read_examples(rows["sequence"], rows["label"], split=file.split, card=self.card, origin=str(path))
+        reading = read_examples(rows, split=file.split, card=self.card, origin=str(path))
+        for other, read in self._readings.items():
+            if is_paired(read.examples) != is_paired(reading.examples):
+                raise DataError(
+                    f"{path}: of {other} and {file.split} one holds pairs of sequences and the other single ones; want "
+                    "all files alike"
+                )
+        return reading
 
 
-def central(examples: pl.DataFrame, context: int | None) -> pl.DataFrame:
+def central(examples: pl.DataFrame, context: int | None, *, by_base: bool = False) -> pl.DataFrame:
     """The examples with every sequence cut to its central `context` bases; shorter ones stay whole.
 
-    Where one base more must go, it goes from the end.
+    Where one base more must go, it goes from the end. Of a pair each sequence is cut. Labels by base are cut alike.
 
     Raises:
         UsageError: the context is not positive.
@@ -139,6 +146,11 @@ def central(examples: pl.DataFrame, context: int | None) -> pl.DataFrame:
         return examples
     if context < 1:
         raise UsageError(f"context {context}: want a number of bases of at least 1")
-    length = pl.col("sequence").str.len_bytes().cast(pl.Int64)
-    start = ((length - context) // 2).clip(lower_bound=0)
-    return examples.with_columns(sequence=pl.col("sequence").str.slice(start, context))
+
+    def start(name: str) -> pl.Expr:
+        return ((pl.col(name).str.len_bytes().cast(pl.Int64) - context) // 2).clip(lower_bound=0)
+
+    sequences = ("sequence", "sequence_2") if is_paired(examples) else ("sequence",)
+    cut = {name: pl.col(name).str.slice(start(name), context) for name in sequences}
+    labels = {"label": pl.col("label").list.slice(start("sequence"), context)} if by_base else {}
+    return examples.with_columns(**cut, **labels)

@@ -2,15 +2,25 @@
 
 Examples are a plain polars frame, one row per labelled sequence:
 
-| column     | type                | meaning                                                          |
-|------------|---------------------|------------------------------------------------------------------|
-| `id`       | String, unique      | `<split>/<row in the source file, from 0>`                       |
-| `sequence` | String              | upper-case bases, U read as T (N and IUPAC codes are kept)       |
-| `label`    | Int64 or Float64    | class index from 0, or the measured value                        |
-| `group`    | String              | what must not be split or resampled apart; the id where alone    |
+| column       | type             | meaning                                                            |
+|--------------|------------------|--------------------------------------------------------------------|
+| `id`         | String, unique   | `<split>/<row in the source file, from 0>`                         |
+| `sequence`   | String           | upper-case bases, U read as T (N and IUPAC codes are kept)         |
+| `sequence_2` | String           | the second sequence of a pair; only tasks of pairs have the column |
+| `label`      | by the kind      | see below                                                          |
+| `group`      | String           | what must not be split or resampled apart; the id where alone      |
+
+| kind           | `label`     | meaning                                                              |
+|----------------|-------------|----------------------------------------------------------------------|
+| classification | Int64       | class index from 0                                                   |
+| regression     | Float64     | the measured value                                                   |
+| multilabel     | List(Int64) | 0 or 1 for each label that the card's `classes` name                 |
+| per-base       | List(Int64) | class index of every base of the sequence; -1 where there is none    |
 
 Predictions are a plain polars frame over the examples of one split: `id`, `group`, `label`, and `score_0`, `score_1`, …
-(one column per class: log-odds or probabilities that order the classes; one column `score_0` for a regression).
+(one column per class: log-odds or probabilities that order the classes; one column `score_0` for a regression; of
+several labels, `score_j` is the probability of label j). Those of a per-base task are of a classification with one row
+for each labelled base (see `metrics.predictions.per_base_frame`).
 """
 
 from __future__ import annotations
@@ -25,6 +35,7 @@ from numpy.typing import NDArray
 from glmbench.tasks.card import TaskCard
 
 EXAMPLE_COLUMNS = ("id", "sequence", "label", "group")
+"""The columns that examples of every task have."""
 
 
 class Task(Protocol):
@@ -61,7 +72,7 @@ class LetterCounts:
     """How many sequences of a file had letters other than upper-case A, C, G, T, and what became of them."""
 
     rows: int = 0
-    """Sequences that were read."""
+    """Sequences that were read; of a pair both count."""
     lower_case: int = 0
     """With lower-case letters: read as upper case."""
     uracil: int = 0
@@ -80,6 +91,11 @@ class ReportsLetters(Protocol):
         Raises:
             UsageError, MissingData, DataError, Unsupported: as `load`.
         """
+
+
+def is_paired(examples: pl.DataFrame) -> bool:
+    """Whether each example is a pair of sequences: the columns `sequence` and `sequence_2`."""
+    return "sequence_2" in examples.columns
 
 
 def class_count(card: TaskCard, labels: NDArray[np.int64]) -> int:

@@ -8,7 +8,13 @@ copies of one sequence count k - 1.
 from glmbench.tasks.leakage.aligned import AlignedIdentity, families, parent_child
 from glmbench.tasks.leakage.checking import check
 from glmbench.tasks.leakage.composition import CompositionBias, composition_bias
-from glmbench.tasks.leakage.copies import canonical, exact_duplicates, label_conflicts, reverse_complement_duplicates
+from glmbench.tasks.leakage.copies import (
+    canonical,
+    exact_duplicates,
+    label_conflicts,
+    reverse_complement_duplicates,
+    shared_sides,
+)
 from glmbench.tasks.leakage.finding import KINDS, CheckResult, Finding, SkippedSplit
 from glmbench.tasks.leakage.near import near_duplicates
 
@@ -28,4 +34,5 @@ __all__ = [
     "near_duplicates",
     "parent_child",
     "reverse_complement_duplicates",
+    "shared_sides",
 ]

@@ -19,6 +19,7 @@ from glmbench.errors import DataError
 from glmbench.progress import progress
 from glmbench.sequences.alphabet import N, encode_batch
 from glmbench.tasks.card import TaskCard
+from glmbench.tasks.task import is_paired
 
 _Words = NDArray[np.uint64]
 _Integers = NDArray[np.int64]
@@ -62,6 +63,9 @@ def parent_child(a: pl.DataFrame, b: pl.DataFrame | None = None, *, rule: Aligne
     Returns:
         Partners: the columns a, b (ids) and identity (equal bases); the partner is the one with the highest identity,
         of equals the first.
+
+    Raises:
+        DataError: the rows are pairs of sequences.
     """
     a = _of_length(a, rule)
     other = a if b is None else _of_length(b, rule)
@@ -80,6 +84,9 @@ def families(rows: pl.DataFrame, rule: AlignedIdentity) -> pl.Series:
 
     Returns:
         The column `family`, String, in the order of `rows`; a row without relatives is a family by itself.
+
+    Raises:
+        DataError: the rows are pairs of sequences.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -107,6 +114,8 @@ class _Planes:
 
 
 def _of_length(rows: pl.DataFrame, rule: AlignedIdentity) -> pl.DataFrame:
+    if is_paired(rows):
+        raise DataError("the parent–child rule is of single sequences, and these are pairs; take it out of the card")
     return rows.filter(pl.col("sequence").str.len_chars() == rule.length)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from glmbench.tasks.task import is_paired
+
 PROPERTIES = ("gc", "length", "a", "c", "g", "t")
 """Share of G and C, number of letters, and share of each base; shares are of the letters A, C, G, T."""
 
@@ -34,7 +36,7 @@ class CompositionBias:
 def composition_bias(rows: pl.DataFrame) -> CompositionBias | None:
     """Measure by the Mann–Whitney statistic how well single properties of the composition separate the classes.
 
-    With more than two classes each is set against all others.
+    With more than two classes each is set against all others. Of a pair both sequences count together.
 
     Args:
         rows: examples of a classification, see `tasks.task`.
@@ -45,7 +47,7 @@ def composition_bias(rows: pl.DataFrame) -> CompositionBias | None:
     labels = sorted(rows["label"].unique().to_list())
     if len(labels) < 2:
         return None
-    ranked = _properties(rows["sequence"]).select(pl.all().rank("average")).with_columns(label=rows["label"])
+    ranked = _properties(rows).select(pl.all().rank("average")).with_columns(label=rows["label"])
     auroc: dict[str, float] = {}
     told: dict[str, tuple[int, float, int]] = {}
     for name in PROPERTIES:
@@ -59,7 +61,8 @@ def composition_bias(rows: pl.DataFrame) -> CompositionBias | None:
     return CompositionBias(int(max(statistic, pairs - statistic)), pairs, strongest, label, auroc)
 
 
-def _properties(sequences: pl.Series) -> pl.DataFrame:
+def _properties(rows: pl.DataFrame) -> pl.DataFrame:
+    sequences = rows["sequence"] + rows["sequence_2"] if is_paired(rows) else rows["sequence"]
     counts = {base: sequences.str.count_matches(base, literal=True).cast(pl.Int64) for base in "ACGT"}
     known = (counts["A"] + counts["C"] + counts["G"] + counts["T"]).clip(lower_bound=1)
     shares = {base.lower(): count / known for base, count in counts.items()}

@@ -12,6 +12,7 @@ Kind = Literal[
     "near-duplicate",
     "label-conflict",
     "parent-child",
+    "shared-side",
     "composition-bias",
     "lower-case",
     "uracil",
@@ -28,9 +29,11 @@ class Finding(_Frozen):
     """One rule applied to one pair of splits.
 
     `count` of the `of` rows of split `b` have a partner in split `a`; where a is b, an earlier row of the split is the
-    partner. A `composition-bias` counts pairs instead: of all `of` pairs of a row of one class with a row outside it,
-    `count` are put in order by the most telling property, so that `count / of` is its AUROC and one half is no bias.
-    `lower-case`, `uracil` and `ambiguous` have no partner either: they count sequences by the letters in the file.
+    partner. Of pairs of sequences, `shared-side` counts rows of b of which at least one sequence is in a pair of a;
+    `detail` says of how many it is the first, the second, and both. A `composition-bias` counts pairs of rows instead:
+    of all `of` pairs of a row of one class with a row outside it, `count` are put in order by the most telling
+    property, so that `count / of` is its AUROC and one half is no bias. `lower-case`, `uracil` and `ambiguous` have no
+    partner either: they count sequences by the letters in the file.
     """
 
     kind: Kind

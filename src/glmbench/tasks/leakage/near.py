@@ -1,5 +1,7 @@
 """Near-duplicates: rows that lie on each other without gaps, at any offset and on either strand, and nearly agree.
 
+Of pairs of sequences, both lie on both, one after the other at one offset; the other strand is that of each, in place.
+
 The search misses none. Where all but d bases of a row agree with its partner and the row is cut into d + 1 pieces, one
 piece is found whole in the partner, near its place. So an index of the k-mers of a, with k no longer than a piece,
 offers every partner; each offer is then counted base by base at the offset it came with.
@@ -13,8 +15,7 @@ from numpy.typing import NDArray
 
 from glmbench.progress import progress
 from glmbench.sequences.alphabet import encode_batch
-from glmbench.sequences.encoding import reverse_complement
-from glmbench.tasks.leakage.copies import canonical
+from glmbench.tasks.leakage.copies import other_strand, strand_keys
 
 MIN_IDENTITY = 0.9
 MIN_LENGTH = 20
@@ -47,7 +48,7 @@ def near_duplicates(
     firsts = offered.select(pl.col("id").alias("a"), "_row").with_row_index("_first").cast({"_first": pl.Int64})
     rows = (a if b is None else b).with_row_index("_row_b").rename({"id": "b"})
     pairs = (
-        rows.with_columns(_canonical=canonical(rows["sequence"]))
+        rows.with_columns(_canonical=strand_keys(rows))
         .join(matched, on="_canonical", maintain_order="left")
         .join(firsts, on="_first", maintain_order="left")
     )
@@ -57,9 +58,9 @@ def near_duplicates(
 
 
 def _distinct(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row for each sequence or its reverse complement, in the order of their first rows: id, _canonical, _row."""
+    """One row for each sequence (or pair) or its reverse complement, by first row: id, _canonical, _row."""
     return (
-        rows.select("id", _canonical=canonical(rows["sequence"]))
+        rows.select("id", _canonical=strand_keys(rows))
         .with_row_index("_row")
         .unique("_canonical", keep="first", maintain_order=True)
     )
@@ -72,14 +73,15 @@ def _first_partners(a: pl.DataFrame, b: pl.DataFrame, min_identity: float) -> ND
     places = a.select("_canonical").with_row_index("_place").cast({"_place": pl.Int64})
     itself = b.join(places, on="_canonical", how="left", maintain_order="left")["_place"].fill_null(-1).to_numpy()
     best = np.full(b.height, a.height, dtype=np.int64)
-    seed = _seed_length(b["_canonical"], min_identity)
+    seed = _seed_length(_end_to_end(b["_canonical"]), min_identity)
     if seed == 0:
         return np.full(b.height, -1, dtype=np.int64)
-    batch = encode_batch(a["_canonical"].to_list())
+    batch = encode_batch(_end_to_end(a["_canonical"]).to_list())
     index = seed_kernels.index_seeds(batch.codes, batch.offsets, seed)
-    forward = b["_canonical"].to_list()
+    forward = _end_to_end(b["_canonical"]).to_list()
+    reverse = _end_to_end(pl.Series([other_strand(key) for key in b["_canonical"]], dtype=pl.String)).to_list()
     with progress("near-duplicates", total=2 * b.height) as bar:
-        for strand in (forward, [reverse_complement(sequence) for sequence in forward]):
+        for strand in (forward, reverse):
             for start in range(0, b.height, _ROWS_A_STEP):
                 step = slice(start, start + _ROWS_A_STEP)
                 other = encode_batch(strand[step])
@@ -89,6 +91,11 @@ def _first_partners(a: pl.DataFrame, b: pl.DataFrame, min_identity: float) -> ND
                 )  # fmt: skip
                 bar.advance(len(other))
     return np.where(best < a.height, best, -1)
+
+
+def _end_to_end(keys: pl.Series) -> pl.Series:
+    """The bases of each key (see `copies.copy_keys`): of a pair, those of the second after those of the first."""
+    return keys.str.replace_all("|", "", literal=True)
 
 
 def _seed_length(sequences: pl.Series, min_identity: float) -> int:
