@@ -89,13 +89,14 @@ def save_finished(
 
 
 def model_card(name: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `glmbench.json`."""
+    """The content of `glmbench.json`. A species that was held out whole is none that the model has seen."""
     corpus = report["corpus"]
+    seen = {file["species"] for file in corpus["files"] if file["held_out"] < file["bases"]}
     return {
         "name": name,
         "description": report["recipe"]["description"] or f"{report['network']['name']} pre-trained by glmbench",
         "pretraining": {
-            "species": corpus["species"],
+            "species": sorted(seen),
             "bases": corpus["training_bases"],
             "held_out": corpus["held_out"],
             "manifest_sha256": corpus["sha256"],
