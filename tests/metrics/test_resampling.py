@@ -111,3 +111,29 @@ def test_the_mean_over_fits_of_a_replicate_is_of_drawn_fits(frame):
     scores = resampled_scores("accuracy", [predicted(rng, labels, 1, frame) for _ in range(2)], n=40, seed=3)
     drawn = over_fits(scores)  # one of two fits is drawn each time
     assert ((drawn == scores.by_units[0]) | (drawn == scores.by_units[1])).all()
+
+
+def several(rng, rows):
+    labels = rng.integers(0, 2, (rows, 6))
+    ids = [f"test/{i}" for i in range(rows)]
+    scores = {f"score_{j}": (labels[:, j] + rng.random(rows)) / 2 for j in range(6)}
+    return pl.DataFrame({"id": ids, "group": ids, "label": labels.tolist(), **scores})
+
+
+def test_lists_of_labels_are_compared_by_value():
+    fit = several(np.random.default_rng(4), 40)
+    scores = resampled_scores("mean_auroc", [fit, fit.sample(fraction=1, shuffle=True, seed=2)], n=30, seed=1)
+    assert np.array_equal(scores.by_units[0], scores.by_units[1])
+    changed = [list(label) for label in fit["label"]]
+    changed[7][3] = 1 - changed[7][3]  # deep in the list: a shortened text of it would look the same
+    other = fit.with_columns(label=pl.Series(changed))
+    assert resampled_scores("mean_auroc", [other], n=30, seed=1).examples != scores.examples
+    with pytest.raises(DataError, match="disagree on the label of 1"):
+        replicates("mean_auroc", [fit, other], n=5, seed=0)
+
+
+def test_the_hash_of_examples_and_the_units_stay_what_they_were(frame):
+    fit = frame([0, 1, 1, 0], [0.1, 0.2, 0.3, 0.7], ["b", "a", "é", "b"])
+    scores = resampled_scores("accuracy", [fit], n=3, seed=0)
+    assert scores.examples == "9c9a96a21e87975f38175d3241ff4211b1775c2397b4334b8a15443c0e494070"
+    assert scores.by_units.tolist() == [[0.4, 0.0, 0.0]]

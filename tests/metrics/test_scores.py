@@ -14,6 +14,7 @@ from glmbench.metrics.scores import METRICS, evaluate, metric_named
 
 CLASSIFICATION = [m.name for m in METRICS.values() if "classification" in m.kinds]
 REGRESSION = [m.name for m in METRICS.values() if "regression" in m.kinds]
+MULTILABEL = [m.name for m in METRICS.values() if "multilabel" in m.kinds]
 
 
 def oracle(name, labels, scores):
@@ -92,11 +93,75 @@ def test_a_weight_is_a_number_of_repetitions(case):
     labels, scores, weights = case
     repeated = np.repeat(np.arange(labels.size), weights)
     both = np.stack([weights, np.ones_like(weights)])
-    for name in METRICS:
+    for name in CLASSIFICATION + REGRESSION:
         metric, y = metric_named(name), labels.astype(float) if name in REGRESSION else labels
         weighted = metric.weighted(y, scores, both)
         assert weighted[0] == pytest.approx(metric.value(y[repeated], scores[repeated]), abs=1e-12, nan_ok=True)
         assert weighted[1] == pytest.approx(metric.value(y, scores), abs=1e-12, nan_ok=True)
+
+
+def oracle_of_labels(name, labels, scores):
+    """The mean over labels that have both values, of what scikit-learn computes of each."""
+    one = {
+        "mean_auroc": sklearn.metrics.roc_auc_score,
+        "mean_auprc": sklearn.metrics.average_precision_score,
+        "mean_mcc": lambda y, p: sklearn.metrics.matthews_corrcoef(y, p > 0.5),
+        "mean_f1": lambda y, p: sklearn.metrics.f1_score(y, p > 0.5, zero_division=0),
+    }[name]
+    told = [j for j in range(labels.shape[1]) if 0 < labels[:, j].sum() < len(labels)]
+    return np.mean([one(labels[:, j], scores[:, j]) for j in told]) if told else np.nan
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
+@pytest.mark.parametrize("name", MULTILABEL)
+def test_metrics_of_several_labels_equal_scikit_learn(name, ties):
+    rng = np.random.default_rng(5)
+    for rows, number in ((6, 2), (200, 5)):
+        labels = rng.integers(0, 2, (rows, number))
+        labels[:, 0] = 1  # without both values: left out
+        scores = rng.integers(0, 5, (rows, number)) / 4 if ties else rng.random((rows, number))
+        assert metric_named(name).value(labels, scores) == pytest.approx(oracle_of_labels(name, labels, scores))
+
+
+def test_several_labels_by_hand():
+    # Label 0: scores .9 .4 .6 .1 of 1 1 0 0: 3 of 4 pairs right, a hit, a miss, a false alarm. Label 1: perfect.
+    labels = np.array([[1, 0], [1, 1], [0, 1], [0, 0]])
+    scores = np.array([[0.9, 0.2], [0.4, 0.7], [0.6, 0.8], [0.1, 0.5]])
+    value = {name: metric_named(name).value(labels, scores) for name in MULTILABEL}
+    assert value["mean_auroc"] == pytest.approx((3 / 4 + 1) / 2)
+    assert value["mean_auprc"] == pytest.approx(((1 + 2 / 3) / 2 + 1) / 2)
+    assert value["mean_mcc"] == pytest.approx((0 + 1) / 2)
+    assert value["mean_f1"] == pytest.approx((1 / 2 + 1) / 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_weight_is_a_number_of_repetitions_of_a_row_of_labels(seed):
+    rng = np.random.default_rng(seed)
+    rows = int(rng.integers(2, 9))
+    labels, scores = rng.integers(0, 2, (rows, 3)), rng.integers(0, 5, (rows, 3)) / 4
+    weights = rng.integers(0, 3, (2, rows)).astype(np.uint16)
+    weights[:, 0] = 1
+    for name in MULTILABEL:
+        metric = metric_named(name)
+        for row, value in zip(weights, metric.weighted(labels, scores, weights), strict=True):
+            repeated = np.repeat(np.arange(rows), row)
+            expected = oracle_of_labels(name, labels[repeated], scores[repeated])
+            assert value == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_chance_and_bounds_of_several_labels():
+    labels = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 0, 1]])
+    # Label 0 is always there and tells nothing; the others have a quarter and a half.
+    wanted = {"mean_auroc": 0.5, "mean_auprc": 3 / 8, "mean_mcc": 0, "mean_f1": (2 / 5 + 2 / 3) / 2}
+    assert {name: METRICS[name].chance(labels) for name in MULTILABEL} == pytest.approx(wanted)
+    as_a_column = pl.Series(labels.tolist()).to_numpy()
+    assert {name: METRICS[name].chance(as_a_column) for name in MULTILABEL} == pytest.approx(wanted)
+    everywhere = np.ones((3, 2), int)
+    assert np.isnan([METRICS[name].chance(everywhere) for name in ("mean_auprc", "mean_f1")]).all()
+    for name in MULTILABEL:
+        assert METRICS[name].value(labels, labels.astype(float)) == METRICS[name].bounds[1]
+        assert np.isnan(METRICS[name].value(everywhere, everywhere / 2))
 
 
 def test_a_class_absent_from_labels_counts_in_macro_f1_only_if_predicted():
@@ -125,7 +190,7 @@ def test_degenerate_predictions():
 
 def test_bounds_direction_and_chance():
     labels = np.array([0] * 6 + [1] * 4)
-    chance = {name: metric.chance(labels) for name, metric in METRICS.items()}
+    chance = {name: METRICS[name].chance(labels) for name in CLASSIFICATION + REGRESSION}
     assert chance == {
         "accuracy": 0.6, "mcc": 0, "macro_f1": 0.5, "auroc": 0.5, "auprc": 0.4, "spearman": 0, "pearson": 0,
     }  # fmt: skip

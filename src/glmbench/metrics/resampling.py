@@ -75,7 +75,7 @@ def resampled_scores(metric: str, fits: Sequence[pl.DataFrame], *, n: int = 2000
     """
     measure = metric_named(metric)
     examples, arrays = _aligned(measure, fits)
-    units = np.unique(examples["group"].to_numpy(), return_inverse=True)[1].astype(np.int64)
+    units = examples["group"].rank("dense").to_numpy().astype(np.int64) - 1
     by_units = np.empty((len(arrays), n))
     done = 0
     for weights in _unit_weights(units, n, seed=seed):
@@ -83,7 +83,7 @@ def resampled_scores(metric: str, fits: Sequence[pl.DataFrame], *, n: int = 2000
             row[done : done + len(weights)] = measure.weighted(fit.labels, fit.scores, weights)
         done += len(weights)
     once = np.array([measure.value(fit.labels, fit.scores) for fit in arrays])
-    content = sha256_strings(str(value) for column in ("id", "label", "group") for value in examples[column])
+    content = sha256_strings(str(value) for column in ("id", "label", "group") for value in examples[column].to_list())
     return ResampledScores(metric, once, by_units, seed, int(units.max()) + 1, examples.height, content)
 
 

@@ -5,6 +5,7 @@ so a bootstrap replicate is one row of weights and thousands of replicates are o
 
 Undefined values are NaN: AUROC and AUPRC where only one class is present, correlations where a side is constant.
 (scikit-learn gives AUPRC 0 or 1 there, which says nothing.) MCC of a constant prediction is 0, as in scikit-learn.
+Metrics of several yes/no labels are means over the labels that have both values among the rows; without any, NaN.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ class Metric:
     kinds: tuple[Kind, ...]
     bounds: tuple[float, float]
     chance: Callable[[Labels], float]
-    """Best expected value of predictions that ignore the sequence, from the labels (n,)."""
+    """Best expected value of predictions that ignore the sequence, from the labels: (n,), or n lists of 0 and 1."""
     weighted: Callable[[Labels, Scores, Weights], Values]
-    """Values (R,) from labels (n,), scores (n, C), and how often each row stands in a resample: (R, n) uint16."""
+    """Values (R,) from labels (n,) or (n, C), scores (n, C), and how often each row is in a resample: (R, n) uint16."""
     direction: int = 1
 
     def value(self, labels: Labels, scores: Scores) -> float:
         """The metric of all rows, each once; NaN where it is undefined."""
-        return float(self.weighted(labels, scores, np.ones((1, labels.size), np.uint16))[0])
+        return float(self.weighted(labels, scores, np.ones((1, len(labels)), np.uint16))[0])
 
 
 def metric_named(name: str) -> Metric:
@@ -185,8 +186,58 @@ def _chance_auprc(labels: Labels) -> float:
     return float(np.mean(labels == 1)) if shares.size <= 2 and labels.max() <= 1 else float(shares.mean())
 
 
+def _positive_f1(labels: Labels, scores: Scores, weights: Weights) -> Values:
+    """F1 of class 1 of two; NaN where it is neither there nor predicted."""
+    confusion = _confusion(labels, scores, weights)
+    either = confusion[:, 1].sum(axis=1) + confusion[:, :, 1].sum(axis=1)
+    values: Values = np.divide(2 * confusion[:, 1, 1], either, out=np.full(either.size, np.nan), where=either > 0)
+    return values
+
+
+def _mean_over_labels(
+    binary: Callable[[Labels, Scores, Weights], Values],
+) -> Callable[[Labels, Scores, Weights], Values]:
+    """A metric of two classes made the mean over yes/no labels (n, C) with their probabilities (n, C).
+
+    A label is predicted where its probability is above one half. Of each replicate the mean is over the labels that
+    have both values among its rows.
+    """
+
+    def mean(labels: Labels, scores: Scores, weights: Weights) -> Values:
+        from glmbench.metrics import weighted_kernels
+
+        columns = []
+        for label, probability in zip(labels.T, scores.T, strict=True):
+            counts = weighted_kernels.cell_counts(label.astype(np.int64), 2, weights)
+            values = binary(label, np.column_stack([1 - probability, probability]), weights)
+            columns.append(np.where(counts.all(axis=1), values, np.nan))
+        return _mean_of_defined(columns)
+
+    return mean
+
+
+def _shares_of_labels(labels: Labels) -> NDArray[np.float64]:
+    """Share of rows that have each label, of the labels that some rows have and some do not."""
+    shares: NDArray[np.float64] = np.mean(np.stack(list(labels)), axis=0)
+    told: NDArray[np.float64] = shares[(shares > 0) & (shares < 1)]
+    return told
+
+
+def _chance_mean_auprc(labels: Labels) -> float:
+    """Mean prevalence."""
+    shares = _shares_of_labels(labels)
+    return float(shares.mean()) if shares.size else float("nan")
+
+
+def _chance_mean_f1(labels: Labels) -> float:
+    """Mean F1 where every row is said to have every label: precision is the prevalence p, so F1 is 2p / (1 + p)."""
+    shares = _shares_of_labels(labels)
+    return float((2 * shares / (1 + shares)).mean()) if shares.size else float("nan")
+
+
 _CLASSIFICATION: tuple[Kind, ...] = ("classification",)
 _REGRESSION: tuple[Kind, ...] = ("regression",)
+_MULTILABEL: tuple[Kind, ...] = ("multilabel",)
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
@@ -199,6 +250,10 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             Metric("auprc", "AUPRC", _CLASSIFICATION, (0, 1), _chance_auprc, _auprc),
             Metric("spearman", "Spearman ρ", _REGRESSION, (-1, 1), lambda _: 0.0, _spearman),
             Metric("pearson", "Pearson r", _REGRESSION, (-1, 1), lambda _: 0.0, _pearson),
+            Metric("mean_auroc", "Mean AUROC", _MULTILABEL, (0, 1), lambda _: 0.5, _mean_over_labels(_auroc)),
+            Metric("mean_auprc", "Mean AUPRC", _MULTILABEL, (0, 1), _chance_mean_auprc, _mean_over_labels(_auprc)),
+            Metric("mean_mcc", "Mean MCC", _MULTILABEL, (-1, 1), lambda _: 0.0, _mean_over_labels(_mcc)),
+            Metric("mean_f1", "Mean F1", _MULTILABEL, (0, 1), _chance_mean_f1, _mean_over_labels(_positive_f1)),
         )
     }
 )
