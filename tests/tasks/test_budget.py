@@ -16,7 +16,7 @@ from glmbench.tasks.registry import open_task
 class Frames:
     """A task over frames in memory."""
 
-    def __init__(self, kind: str = "classification", **splits: list[float]) -> None:
+    def __init__(self, kind: str = "classification", **splits: list[float] | list[list[int]]) -> None:
         self.card = TaskCard(name="a/b", title="t", kind=kind, metric="mcc", metrics=("mcc",))
         self._splits = {name.replace("_", "-"): labels for name, labels in splits.items()}
 
@@ -232,3 +232,18 @@ def test_prom_core_has_one_draw_of_its_own_sets_and_no_full(shared_data: Path, t
     assert [draws(task, Budget(per_class=n)) for n in (10, 50, 100, 500, 1000)] == [1] * 5
     with pytest.raises(Unsupported, match="10, 50, 100, 500, 1000 per class"):
         training_rows(task, FULL, 0)
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "per-base"])
+def test_lists_of_labels_are_drawn_as_rows(kind: str) -> None:
+    labels = [[row % 2, 1, 0, row % 3] for row in range(40)]
+    task = Frames(kind, train=labels, train_10=labels[:10], train_20=labels)
+    drawn = [rows_of(training_rows(task, Budget(per_class=7), draw)) for draw in range(3)]
+    assert all(len(set(rows)) == 7 for rows in drawn)
+    assert len(set(map(tuple, drawn))) == 3
+    assert training_rows(task, Budget(fraction=0.5), 0).height == 20
+    assert rows_of(training_rows(task, FULL, 0)) == list(range(40))
+    # the source's own sets: one of as many rows is one draw, of a larger one any number can be drawn
+    assert [draws(task, Budget(per_class=n)) for n in (10, 20, 7)] == [1, None, None]
+    with pytest.raises(Unsupported, match="wants 50 rows"):
+        training_rows(task, Budget(per_class=50), 0)

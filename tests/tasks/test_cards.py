@@ -1,12 +1,14 @@
 """The cards against the specifications, and against the files where these are here."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from glmbench.errors import MissingData
 from glmbench.storage.fetch import Access
+from glmbench.suites.suite import load
 from glmbench.tasks.card import TaskCard
 from glmbench.tasks.registry import cards, find
 from glmbench.tasks.table import TableTask
@@ -62,6 +64,8 @@ GUE_SIZES = {
     "gue+/virus_species_40": (4000, 500, 500),
 }
 
+GUE_GROUPS = {"EMP": 10, "TF-M": 5, "CVC": 1, "TF-H": 5, "PD": 3, "CPD": 3, "SSP": 1, "EPI": 6, "SC": 2}
+
 CLASSES = {"gue/virus/covid": 9, "gue/splice/reconstructed": 3, "genemask/splice-40": 3}
 CLASSES |= {"gue+/fungi_species_20": 20, "gue+/virus_species_40": 25}
 
@@ -101,6 +105,13 @@ def test_sizes_of_gue(name: str) -> None:
     second = find(f"{name}@2")
     assert second.derivation is not None
     assert second.derivation.rule == "deduplicated"
+
+
+def test_gue_counts_its_sets_under_nine_tasks() -> None:
+    assert Counter(find(name).group for name in GUE_SIZES) == GUE_GROUPS
+    for aggregate in load("gue").aggregates:
+        for group, members in aggregate.groups.items():
+            assert {find(name).group for name in members} == {group}
 
 
 @pytest.mark.parametrize("card", PUBLISHED, ids=lambda card: card.reference)

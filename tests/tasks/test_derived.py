@@ -240,3 +240,32 @@ class TestRealVersions:
         task = open_task(f"gue/{name}@2", Access(mirror=str(shared_data), offline=True))
         assert isinstance(task, DerivedTask)
         assert task.removed() == removed
+
+
+def paired(split: str, *labelled: tuple[str, str, int]) -> pl.DataFrame:
+    made = rows(split, *((first, label) for first, _, label in labelled))
+    return made.insert_column(2, pl.Series("sequence_2", [second for _, second, _ in labelled]))
+
+
+class TestPairsAndLists:
+    def test_a_pair_counts_as_one(self) -> None:
+        a, c = reverse_complement(A), reverse_complement(C)
+        base = Base(
+            {
+                "train": paired("train", (A, C, 0), (A, G, 1), (G, T, 0), (C, A, 0)),
+                "test": paired("test", (a, c, 0), (A, T, 1), (A, T, 1), (G, T, 1)),
+            }
+        )
+        task = derived(base, "deduplicated")
+        # test/0 is train/0 of the other strand; train/2 and test/3 have one pair under two labels; one side may stay
+        assert ids(task, "train") == ["train/1", "train/3"]
+        assert ids(task, "test") == ["test/0", "test/1"]
+        assert task.load("train").columns == ["id", "sequence", "sequence_2", "label", "group"]
+
+    def test_lists_of_labels_conflict_by_value(self) -> None:
+        train = rows("train", (A, 0), (C, 0)).with_columns(label=pl.Series([[0, 1], [1, 1]]))
+        test = rows("test", (A, 0), (C, 0), (G, 0)).with_columns(label=pl.Series([[0, 1], [1, 0], [1, 1]]))
+        task = derived(Base({"train": train, "test": test}, kind="multilabel"), "deduplicated")
+        assert ids(task, "train") == []
+        assert ids(task, "test") == ["test/0", "test/2"]
+        assert task.load("test")["label"].to_list() == [[0, 1], [1, 1]]

@@ -30,6 +30,7 @@ from glmbench.tasks.leakage import (
     near_duplicates,
     parent_child,
     reverse_complement_duplicates,
+    shared_sides,
 )
 from glmbench.tasks.registry import open_task
 from glmbench.tasks.task import LetterCounts
@@ -119,6 +120,67 @@ class TestCopies:
         series = pl.Series(sequences, dtype=pl.String)
         other = pl.Series([reverse_complement(s) for s in sequences], dtype=pl.String)
         assert canonical(series).equals(canonical(other))
+
+
+def paired(sequences: list[tuple[str, str]], labels: list[int] | None = None, *, split: str = "train") -> pl.DataFrame:
+    first, second = ([pair[side] for pair in sequences] for side in (0, 1))
+    made = rows(first, labels, split=split)
+    return made.insert_column(2, pl.Series("sequence_2", second, dtype=pl.String))
+
+
+class TestPairs:
+    def test_a_copy_is_one_of_both_sequences_in_their_places(self) -> None:
+        train = paired([(A, B), (A, A)])
+        test = paired([(A, B), (B, A), (A, PALINDROME), (A[:-1], A[-1] + A)], split="test")
+        assert pairs(exact_duplicates(train, test)) == [("train/0", "test/0")]
+        assert pairs(exact_duplicates(paired([(A, B), (B, B), (A, B)]))) == [("train/0", "train/2")]
+
+    def test_the_other_strand_of_both(self) -> None:
+        a, b = reverse_complement(A), reverse_complement(B)
+        train, test = paired([(A, B)]), paired([(a, b), (b, a), (a, B), (A, B)], split="test")
+        assert pairs(reverse_complement_duplicates(train, test)) == [("train/0", "test/0")]
+        own = paired([(PALINDROME, PALINDROME)])
+        assert reverse_complement_duplicates(own, own).is_empty()
+
+    def test_conflicts(self) -> None:
+        train, test = paired([(A, B), (A, A)], [0, 1]), paired([(A, B), (A, A)], [1, 1], split="test")
+        assert pairs(label_conflicts(train, test)) == [("train/0", "test/0")]
+
+    def test_near_is_both_end_to_end(self) -> None:
+        rng = np.random.default_rng(4)
+        near, other = mutated(rng, A, 5), mutated(rng, B, 1)  # 6 of 62 bases
+        a, b = reverse_complement(near), reverse_complement(other)
+        test = [(near, other), (a, b), (b, a), (A, B), (near, A), (mutated(rng, A, 7), B)]
+        found = near_duplicates(paired([(A, B)]), paired(test, split="test"))
+        assert pairs(found) == [("train/0", "test/0"), ("train/0", "test/1")]
+
+    def test_shared_sides(self) -> None:
+        other = "GATTACAGATTACA"
+        train = paired([(A, B), (B, other)])
+        test = [(A, "AC"), ("AC", reverse_complement(B)), (other, "AC"), ("AC", "GG"), (B, A), (A, other)]
+        found = shared_sides(train, paired(test, split="test"))
+        assert found.rows() == [
+            ("train/0", "test/0", True, False), ("train/0", "test/1", False, True),
+            ("train/1", "test/2", True, False), ("train/0", "test/4", True, True), ("train/0", "test/5", True, True),
+        ]  # fmt: skip
+
+    def test_shared_sides_within_a_split_are_those_of_earlier_rows(self) -> None:
+        found = shared_sides(paired([(A, A), (A, B), ("AC", B), ("AC", "CC")]))
+        assert found.rows() == [
+            ("train/0", "train/1", True, False),
+            ("train/1", "train/2", False, True),
+            ("train/2", "train/3", True, False),
+        ]
+
+    def test_composition_is_of_both_together(self) -> None:
+        bias = composition_bias(paired([("AA", "GC"), ("GC", "AAA"), ("GG", "AC"), ("G", "CCA")], [0, 0, 1, 1]))
+        assert bias is not None
+        assert (bias.auroc["gc"], bias.auroc["length"]) == (1.0, 0.25)
+
+    def test_no_families_of_pairs(self) -> None:
+        for rule in (lambda: parent_child(paired([(A, B)]), rule=RULE), lambda: families(paired([(A, B)]), RULE)):
+            with pytest.raises(DataError, match="parent–child rule is of single sequences"):
+                rule()
 
 
 def near_by_definition(x: str, y: str, percent: int) -> bool:
@@ -337,6 +399,32 @@ class TestCheck:
         task = FramesTask({"test": rows([A])}, leakage={"parent_child": {"identity": 46}})
         with pytest.raises(DataError, match="min_identity and length"):
             check(task)
+
+    def test_pairs(self) -> None:
+        splits = {
+            "train": paired([(A, B), (B, A)], [0, 1]),
+            "test": paired([(A, B), (B, "ACGT")], [1, 0], split="test"),
+        }
+        result = check(FramesTask(splits))
+        assert counts(result, "exact-duplicate")["train", "test"] == (1, 2)
+        assert counts(result, "label-conflict")["train", "test"] == (1, 2)
+        [shared] = [f for f in result.findings if (f.kind, f.a, f.b) == ("shared-side", "train", "test")]
+        assert (shared.count, shared.of, shared.detail) == (2, 2, {"first": 2, "second": 1, "both": 1})
+        assert shared.examples == (("train/0", "test/0"), ("train/0", "test/1"))
+        assert counts(result, "composition-bias").keys() == {("train", "train"), ("test", "test")}
+        assert not counts(check(FramesTask({"test": rows([A, B])})), "shared-side")
+        with pytest.raises(DataError, match="these are pairs"):
+            check(FramesTask(splits, leakage={"parent_child": {"min_identity": 24, "length": 31}}))
+
+    @pytest.mark.parametrize("kind", ["multilabel", "per-base"])
+    def test_lists_of_labels_conflict_by_value_and_have_no_composition(self, kind: str) -> None:
+        train = rows([A, B]).with_columns(label=pl.Series([[0, 1, 1], [0, 0, 1]]))
+        test = rows([A, B, A], split="test").with_columns(label=pl.Series([[0, 1, 1], [0, 1, 1], [1, 1, 1]]))
+        result = check(FramesTask({"train": train, "test": test}, kind=kind))
+        [conflict] = [f for f in result.findings if (f.kind, f.a, f.b) == ("label-conflict", "train", "test")]
+        assert conflict.examples == (("train/1", "test/1"), ("train/0", "test/2"))
+        assert counts(result, "exact-duplicate")["test", "test"] == (1, 3)
+        assert not counts(result, "composition-bias")
 
 
 @pytest.mark.real_data

@@ -6,7 +6,7 @@ import pytest
 from glmbench.errors import DataError, UsageError
 from glmbench.sequences.encoding import reverse_complement
 from glmbench.tasks.own_table import open_table_path
-from glmbench.tasks.task import LetterCounts
+from glmbench.tasks.task import EXAMPLE_COLUMNS, LetterCounts
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
@@ -181,3 +181,85 @@ def test_no_such_file_or_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "broken.csv.gz").write_bytes(b"not gzip")
     with pytest.raises(DataError, match="cannot be read"):
         open_table_path(tmp_path / "broken.csv.gz")
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("seq_1,seq_2,label,split", ["ACGT,GG,0,train", "CCC,TT,1,test"]),
+        ("Enhancer,Promoter,label,split", ["ACGT,GG,0,train", "CCC,TT,1,test"]),
+        ("sequence,sequence_2,label,split", ["ACGT,GG,0,train", "CCC,TT,1,test"]),
+        ("dna,label,split", ["ACGT|GG,0,train", "CCC|TT,1,test"]),
+    ],
+)
+def test_pairs(tmp_path: Path, header: str, rows: list[str]) -> None:
+    task = open_table_path(write(tmp_path / "mine.csv", header, rows))
+    assert (task.card.kind, task.card.classes) == ("classification", ("0", "1"))
+    assert task.load("train").rows() == [("train/0", "ACGT", "GG", 0, "train/0")]
+    assert task.load("test", context=1).select("sequence", "sequence_2").row(0) == ("C", "T")
+    assert task.letters("test") == LetterCounts(rows=2)
+
+
+def test_equal_pairs_of_either_strand_stay_together(tmp_path: Path) -> None:
+    once = list(zip(sequences(100), reversed(sequences(100)), strict=True))
+    rows = [f"{a},{b},0" for a, b in once] + [f"{reverse_complement(a)},{reverse_complement(b)},1" for a, b in once]
+    task = open_table_path(write(tmp_path / "mine.csv", "seq1,seq2,label", rows))
+    assert "pair of sequences (either strand)" in task.card.split_rule
+    for split in task.splits():
+        held = set(task.load(split).select("sequence", "sequence_2").rows())
+        assert {(reverse_complement(a), reverse_complement(b)) for a, b in held} == held
+
+
+def test_several_labels_from_their_columns(tmp_path: Path) -> None:
+    rows = ["ACGT,1,0,train", "GGGG,0,0,train", "CCCC,1,1.0,test"]
+    task = open_table_path(write(tmp_path / "mine.csv", "sequence,label_H3K4me3,Label:H3K27ac,split", rows))
+    assert (task.card.kind, task.card.classes) == ("multilabel", ("H3K4me3", "H3K27ac"))
+    assert task.card.metric == "mean_auroc"
+    assert task.load("train")["label"].to_list() == [[1, 0], [0, 0]]
+    assert task.load("test")["label"].to_list() == [[1, 1]]
+    with pytest.raises(DataError, match=r"label 'H3K27ac' of row 1 \(line 3\) is '2'"):
+        open_table_path(write(tmp_path / "bad.csv", "sequence,label_H3K4me3,label_H3K27ac", ["ACGT,1,0", "GGGG,0,2"]))
+
+
+def test_labels_by_base(tmp_path: Path) -> None:
+    rows = ["ACGUA,00011,train", "GG,.1,train", "CCC,02?,test"]
+    task = open_table_path(write(tmp_path / "mine.csv", "sequence,label,split", rows))
+    assert (task.card.kind, task.card.classes, task.card.metric) == ("per-base", ("0", "1", "2"), "mcc")
+    assert task.load("train")["label"].to_list() == [[0, 0, 0, 1, 1], [-1, 1]]
+    assert task.load("test", context=2).select("sequence", "label").row(0) == ("CC", [0, 2])
+    joined = ["ACG CGT,0001,train", "TTT TTA,1000,test"]
+    assert open_table_path(write(tmp_path / "kmers.csv", "sequence,label,split", joined)).card.kind == "per-base"
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "kind", "labels"),
+    [
+        ("sequence,promoter,label", ["ACGTA,yes,0", "GGCCA,no,1"], "classification", [0, 1]),
+        ("sequence,label,label_source,label_batch", ["ACGTA,0,x,1", "GGCCA,1,y,1"], "classification", [0, 1]),
+        ("sequence,expression,label_a,label_b", ["ACGTA,0.5,0,1", "GGCCA,1.5,1,1"], "regression", [0.5, 1.5]),
+        ("sequence,label", ["A,0", "C,1"], "classification", [0, 1]),
+        ("sequence,label", ["ACGT,0.25", "GGCC,1.50"], "regression", [0.25, 1.5]),
+        ("sequence,label", ["ACGT,1000", "GGCC,10"], "classification", [1, 0]),
+        ("sequence,sequence_1,sequence_2,label", ["ACGG,AC,GG,0", "GGCC,GG,CC,1"], "classification", [0, 1]),
+    ],
+)
+def test_ordinary_tables_stay_ordinary(
+    tmp_path: Path, header: str, rows: list[str], kind: str, labels: list[float]
+) -> None:
+    rows = [f"{row},{split}" for row, split in zip(rows, ("train", "test"), strict=True)]
+    task = open_table_path(write(tmp_path / "mine.csv", f"{header},split", rows))
+    assert task.card.kind == kind
+    assert task.load("train").columns == list(EXAMPLE_COLUMNS)
+    assert [task.load(split)["label"][0] for split in ("train", "test")] == labels
+
+
+def test_the_hash_of_an_ordinary_table_is_what_it_was(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.csv", "sequence,label,split", ["ACGT,0,train", "CC,1,test"])
+    assert open_table_path(path).data_hash() == "09a2a6e1fe77e30d2405c9d77fcc96b6311b7b5e4caca4381ed13923ffad6395"
+
+
+def test_tables_of_pairs_and_of_single_sequences_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "sequence,label", ["AC|GT,0", "GG|GG,1"])
+    write(tmp_path / "test.csv", "sequence,label", ["ACGT,0"])
+    with pytest.raises(DataError, match="some tables hold pairs"):
+        open_table_path(tmp_path)
