@@ -10,6 +10,7 @@ from glmbench.cli.options import STORE, AsJson, Budgets, StoreFolder, Tasks
 
 if TYPE_CHECKING:
     from glmbench.evaluation.compare import Comparison, Overall, Standing
+    from glmbench.evaluation.summary import WithoutCopies
 
 
 def command(
@@ -91,6 +92,11 @@ def _remark(compared: Comparison) -> str:
     return "; ".join(filter(None, words))
 
 
+def _rest(rest: WithoutCopies | None) -> str:
+    """The score without copied test rows, and how many rows are left."""
+    return "" if rest is None or rest.value is None else f"{rest.value:.3f} ({rest.rows:,} rows)"
+
+
 def _print(standings: list[Standing], means: list[Overall], *, every_pair: bool) -> None:
     from glmbench.cli.printing import print_table, with_interval
     from glmbench.evaluation.summary import labels
@@ -98,18 +104,21 @@ def _print(standings: list[Standing], means: list[Overall], *, every_pair: bool)
     for standing in standings:
         names = labels(standing.arms)
         print(f"{standing.cell.task}, budget {standing.cell.budget}, {standing.cell.protocol}: {standing.metric}")
+        rests = [arm.without_copies for arm in standing.arms]
+        beside = ("without copies",) if any(rests) else ()
         print_table(
-            ("rank", "model", standing.metric + " [95 %]", "fits"),
+            ("rank", "model", standing.metric + " [95 %]", *beside, "fits"),
             (
                 (
                     f"{low}" if low == high else f"{low}–{high}",
                     names[arm.key],
                     with_interval(arm.mean(standing.metric), *arm.interval(standing.metric)),
+                    *(_rest(rest) for _ in beside),
                     len(arm.results),
                 )
-                for arm, (low, high) in zip(standing.arms, standing.ranks, strict=True)
+                for arm, (low, high), rest in zip(standing.arms, standing.ranks, rests, strict=True)
             ),
-            right=("fits",),
+            right=(*beside, "fits"),
         )
         if every_pair:
             print_table(
@@ -129,4 +138,6 @@ def _print(standings: list[Standing], means: list[Overall], *, every_pair: bool)
         over = f"mean over {len(mean.tasks)} tasks, budget {mean.budget}"
         sides = " - ".join(f"{name} ({method})" for name, method in zip((mean.a, mean.b), mean.methods, strict=True))
         print(f"{over}: {sides} = {shown}, p = {mean.difference.p:.4f}")
+    if any(arm.without_copies for standing in standings for arm in standing.arms):
+        print("Without copies: on the test rows that no training or dev split has a copy or near-duplicate of.")
     print("A rank like 2–4 is not decided: no difference within it holds at a corrected p (q) below 0.05.")

@@ -34,7 +34,8 @@ def command(
 ) -> None:
     """Ask a classifier or a regressor about sequences: a row for each, a column for each output.
 
-    Of two or more classes the most probable one stands in the column `label`. With --window the model goes along a
+    What `glmbench run` fitted and kept is -m fitted:STORE/ADDRESS. Of two or more classes the most probable one stands
+    in the column `label`. A model that classifies bases gives a row for each. With --window the model goes along a
     genome: a row for each window.
     """
     from glmbench.cli.own_files import load, records_of, say_done, to_standard_output, written
@@ -43,15 +44,18 @@ def command(
     from glmbench.inference.driving import CHUNK
     from glmbench.inference.records import in_chunks
     from glmbench.inference.sinks import TABLE_ENDINGS, ending_of, write_table
-    from glmbench.models.model import Predicts
+    from glmbench.models.model import Predicts, PredictsEachBase
 
     if out is not None:
         ending_of(out, TABLE_ENDINGS)
     opened, records = records_of(source, genome, column, window, step, tail)
     loaded = load(model, trust_remote_code=trust_remote_code, offline=offline, overflow=overflow)
-    if not isinstance(loaded, Predicts):
+    if isinstance(loaded, PredictsEachBase):
+        answer = answers.predict_bases(loaded, located=opened.located)
+    elif isinstance(loaded, Predicts):
+        answer = answers.predict(loaded, located=opened.located)
+    else:
         raise cannot(loaded, "predict: it has no trained outputs")
-    answer = answers.predict(loaded, located=opened.located)
     chunks = in_chunks(records, CHUNK)
     if out is None:
         done = to_standard_output(loaded, chunks, answer, answers.ROWS, as_json=as_json, total=opened.total)

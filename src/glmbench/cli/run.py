@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,6 +33,15 @@ if TYPE_CHECKING:
     from glmbench.evaluation.run import Outcome
 
 
+Keep = Annotated[
+    Literal["small", "all", "none"],
+    typer.Option(
+        help="Fitted predictors to keep, for `glmbench predict -m fitted:STORE/ADDRESS`: linear models and adapters, "
+        "whole networks too, or none."
+    ),
+]
+
+
 def command(
     models: Models = None,
     tasks: Tasks = None,
@@ -45,6 +54,7 @@ def command(
     precision: Precision = None,
     settings: Settings = None,
     no_controls: NoControls = False,
+    keep: Keep = "small",
     store: StoreFolder = STORE,
     mirror: Mirror = None,
     offline: Offline = False,
@@ -67,7 +77,7 @@ def command(
         opened,
     )
     outcomes = []
-    for outcome in run(made, Store(store), opened):
+    for outcome in run(made, Store(store), opened, keep):
         outcomes.append(outcome)
         if as_json:
             print_json(line(outcome.result))

@@ -127,7 +127,7 @@ class _Trial:
 
 def _trial(job: Job, limit: int, objects: Objects) -> _Trial | None:
     started = time.perf_counter()
-    result, _ = execute(job.model_copy(update={"limit": limit}), objects)
+    result = execute(job.model_copy(update={"limit": limit}), objects).result
     taken = time.perf_counter() - started
     if result.cost is None:
         return None

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from glmbench.environment import environment
 from glmbench.errors import DataError
@@ -20,20 +21,41 @@ from glmbench.evaluation.job import Cost, Job, Result
 from glmbench.evaluation.leakage import leakage_details
 from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import REFERENCE, Trouble
+from glmbench.evaluation.predictions import defined, predictions_of
 from glmbench.methods import registry as methods
+from glmbench.methods.examples import inputs_of, single_sequences
+from glmbench.metrics.scores import evaluate
 from glmbench.models.embedding_cache import CachedEmbeddings
+from glmbench.models.fitted.saving import Fitted, is_small, save
 from glmbench.models.model import Embeds, ModelCard
 from glmbench.models.reporting import NotesInput
 from glmbench.tasks.budget import Budget
-from glmbench.tasks.task import ReportsLetters, Task
+from glmbench.tasks.task import ReportsLetters, Task, is_paired
 
 SPLIT = "test"
 """The split that scores are reported on."""
 REPLICATES = 1000
 
 
-def execute(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame | None]:
-    """Do a job; predictions come with a finished one only. Nothing is written here.
+@dataclass(frozen=True)
+class Execution:
+    """A job that was done.
+
+    Attributes:
+        result: what it came to.
+        predictions: of a finished one.
+        keep: of a finished fit, writes its predictor into an empty folder.
+        keeps_little: whether that is small: a linear model, or adapters and a head.
+    """
+
+    result: Result
+    predictions: pl.DataFrame | None = None
+    keep: Callable[[Path], None] | None = None
+    keeps_little: bool = False
+
+
+def execute(job: Job, objects: Objects) -> Execution:
+    """Do a job. Nothing is written here.
 
     Whatever the model, the task or the method raises is caught and kept, but for what must stop the whole run
     (KeyboardInterrupt, SystemExit).
@@ -41,7 +63,7 @@ def execute(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame | None]:
     try:
         return _finished(job, objects)
     except Exception as error:
-        return unfinished(job, Trouble.of(error)), None
+        return Execution(unfinished(job, Trouble.of(error)))
 
 
 def unfinished(job: Job, trouble: Trouble) -> Result:
@@ -56,12 +78,12 @@ def unfinished(job: Job, trouble: Trouble) -> Result:
     )
 
 
-def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
+def _finished(job: Job, objects: Objects) -> Execution:
     task = objects.task(job.task, job.limit)
     if task.data_hash() != job.data:
         raise DataError(f"{job.task}: the data changed since the plan was made; run the same command again")
     if job.method == REFERENCE:
-        return _reference(job, task)
+        return Execution(*_reference(job, task))
     model = objects.model(job.model)
     if model.card.fingerprint != job.fingerprint:
         raise DataError(f"{job.model}: the model changed since the plan was made; run the same command again")
@@ -72,7 +94,8 @@ def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
     fit = method.fit(asked, task, budget=Budget.parse(job.budget), seed=job.seed)
     fitted = time.perf_counter()
     test = task.load(SPLIT)
-    predictions = frame_of(test, fit.predictor.predict(test["sequence"].to_list()))
+    inputs = inputs_of(test, job.recipe.get("pairs", "pair"))
+    predictions = predictions_of(fit.predictor, test, inputs)
     ended = time.perf_counter()
     cost = Cost(
         wall_s=round(ended - started, 4),
@@ -83,8 +106,12 @@ def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
     )
     details = dict(fit.details)
     reader = fit.predictor if methods.trains(job.method) else model
-    if isinstance(reader, NotesInput) and (notes := reader.notes(test["sequence"].to_list())):
+    read = inputs if methods.trains(job.method) else single_sequences(test)
+    if isinstance(reader, NotesInput) and (notes := reader.notes(read)):
         details |= {"input": notes}
+    if fit.first_attempt is not None:
+        first = predictions_of(fit.first_attempt, test, inputs)
+        details |= {"before_retry": defined(evaluate(first, task.card.metrics))}
     if isinstance(asked, CachedEmbeddings):  # seconds are of these; what was found on disk cost its seconds earlier
         details |= {"embedded": asked.computed}
     if isinstance(task, ReportsLetters):
@@ -92,7 +119,9 @@ def _finished(job: Job, objects: Objects) -> tuple[Result, pl.DataFrame]:
     if job.limit is None:
         details |= leakage_details(task, predictions, objects.access.cache, replicates=REPLICATES)
     counts = {"train": int(details.pop("train_rows", 0)), SPLIT: test.height}
-    return _scored(job, task, model.card, predictions, counts=counts, details=details, cost=cost), predictions
+    result = _scored(job, task, model.card, predictions, counts=counts, details=details, cost=cost)
+    about = Fitted(job.method, job.task, job.budget, job.seed, task.card.classes, is_paired(test))
+    return Execution(result, predictions, partial(save, fit.predictor, about), is_small(fit.predictor))
 
 
 def _reference(job: Job, task: Task) -> tuple[Result, pl.DataFrame]:
@@ -100,20 +129,6 @@ def _reference(job: Job, task: Task) -> tuple[Result, pl.DataFrame]:
     predictions = task.references(SPLIT)[name]
     card = ModelCard(reference=job.model, name=name, kind="control", fingerprint=job.data or "")
     return _scored(job, task, card, predictions, counts={SPLIT: predictions.height}, details={}, cost=None), predictions
-
-
-def frame_of(examples: pl.DataFrame, scores: NDArray[np.float32]) -> pl.DataFrame:
-    """Predictions of a split: `id`, `group`, `label` of its examples, and one column per score.
-
-    Raises:
-        DataError: the scores are not one finite row per example.
-    """
-    if scores.ndim != 2 or len(scores) != examples.height:
-        raise DataError(f"the model gave scores of shape {scores.shape} for {examples.height} sequences")
-    if bad := int(np.count_nonzero(~np.isfinite(scores).all(axis=1))):
-        raise DataError(f"the model gave NaN or infinite scores for {bad} of {len(scores)} sequences")
-    columns = {f"score_{i}": scores[:, i] for i in range(scores.shape[1])}
-    return examples.select("id", "group", "label").with_columns(**{k: pl.Series(v) for k, v in columns.items()})
 
 
 def _scored(
@@ -127,10 +142,9 @@ def _scored(
     cost: Cost | None,
 ) -> Result:
     from glmbench.metrics.resampling import interval, replicates
-    from glmbench.metrics.scores import evaluate
 
     names = task.card.metrics
-    metrics = {k: v for k, v in evaluate(predictions, names).items() if np.isfinite(v)}
+    metrics = defined(evaluate(predictions, names))
     ci = {name: interval(replicates(name, [predictions], n=REPLICATES, seed=0)) for name in names if name in metrics}
     return Result(
         job=job,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from glmbench.evaluation.execute import execute, unfinished
 from glmbench.evaluation.job import Job, Result
@@ -24,7 +25,11 @@ class Outcome:
     found: bool
 
 
-def run(plan: Plan, store: Store, objects: Objects) -> Iterator[Outcome]:
+Keep = Literal["small", "all", "none"]
+"""Which fitted predictors stay beside their results: linear models and adapters, whole networks too, or none."""
+
+
+def run(plan: Plan, store: Store, objects: Objects, keep: Keep = "small") -> Iterator[Outcome]:
     """Yield the result of every job of a plan, doing those that the store does not hold.
 
     A job that another process is at is left to it and looked for at the end; should that process die, the job is done
@@ -38,7 +43,7 @@ def run(plan: Plan, store: Store, objects: Objects) -> Iterator[Outcome]:
     with progress("running", total=len(plan.jobs)) as bar:
         for job in plan.jobs:
             bar.describe(f"{job.task} × {job.model} ({job.method}, {job.budget})")
-            outcome = _one(job, plan, store, objects)
+            outcome = _one(job, plan, store, objects, keep)
             if outcome is None:
                 waiting.append(job)
                 continue
@@ -48,7 +53,7 @@ def run(plan: Plan, store: Store, objects: Objects) -> Iterator[Outcome]:
             bar.describe(f"waiting for another process: {len(waiting)} jobs")
             still: list[Job] = []
             for job in waiting:
-                outcome = _one(job, plan, store, objects)
+                outcome = _one(job, plan, store, objects, keep)
                 if outcome is None:
                     still.append(job)
                 else:
@@ -59,7 +64,7 @@ def run(plan: Plan, store: Store, objects: Objects) -> Iterator[Outcome]:
                 time.sleep(POLL_SECONDS)
 
 
-def _one(job: Job, plan: Plan, store: Store, objects: Objects) -> Outcome | None:
+def _one(job: Job, plan: Plan, store: Store, objects: Objects, keep: Keep) -> Outcome | None:
     """The outcome of one job, or None while another process is at it."""
     address = job.address
     if address in store:
@@ -74,9 +79,10 @@ def _one(job: Job, plan: Plan, store: Store, objects: Objects) -> Outcome | None
         if address in store:  # finished by another process between the look and the claim
             return Outcome(store.get(address), found=True)
         objects.forget_models(keep=job.model)
-        result, predictions = execute(job, objects)
-        if predictions is None:
-            store.put_attempt(result)
+        done = execute(job, objects)
+        if done.predictions is None:
+            store.put_attempt(done.result)
         else:
-            store.put(result, predictions)
-        return Outcome(result, found=False)
+            kept = keep == "all" or (keep == "small" and done.keeps_little)
+            store.put(done.result, done.predictions, done.keep if kept else None)
+        return Outcome(done.result, found=False)

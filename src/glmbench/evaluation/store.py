@@ -1,6 +1,7 @@
 """The results store: a folder that any number of processes on any number of machines may share.
 
     results/<address>/result.json, predictions.parquet     finished, written whole or not at all, never changed
+    results/<address>/fitted/                              the fitted predictor, where it was kept (`models.fitted`)
     attempts/<address>.json                                skipped or failed: replaced by the next attempt
     locks/<address>.lock                                   held by the process that works on the job; freed when it dies
     index.parquet                                          made from the folders, only for speed: may be deleted
@@ -13,7 +14,7 @@ from __future__ import annotations
 import errno
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from pydantic import ValidationError
 
 from glmbench.errors import DataError, GlmbenchError
 from glmbench.evaluation.job import Result
+from glmbench.models.fitted.about import FOLDER
 from glmbench.storage.atomic import atomic_folder, atomic_path, sweep, write_text
 
 
@@ -71,8 +73,13 @@ class Store:
             if path.stem not in self:
                 yield self._read(path)
 
-    def put(self, result: Result, predictions: pl.DataFrame) -> None:
+    def put(self, result: Result, predictions: pl.DataFrame, keep: Callable[[Path], None] | None = None) -> None:
         """Keep a finished result. One that already stands at the address wins; the new one is dropped.
+
+        Args:
+            result: finished.
+            predictions: of its split.
+            keep: writes the fitted predictor into a folder that is given to it, `fitted` beside the predictions.
 
         Raises:
             StoreError: the disk is full, or the store is read-only.
@@ -84,6 +91,9 @@ class Store:
                 )
             with atomic_folder(self._results / result.job.address) as folder:
                 (folder / "predictions.parquet").write_bytes(_parquet(predictions))
+                if keep is not None:
+                    (folder / FOLDER).mkdir()
+                    keep(folder / FOLDER)
                 (folder / "result.json").write_text(_json(result), encoding="utf-8")
             (self._attempts / f"{result.job.address}.json").unlink(missing_ok=True)
 

@@ -16,7 +16,15 @@ from glmbench.errors import DataError, Unsupported
 from glmbench.inference.driving import Answer, Tables
 from glmbench.inference.records import Record
 from glmbench.inference.sinks import VECTOR
-from glmbench.models.model import Embeds, Inspectable, Predicts, PredictsBases, ScoresSequences, States
+from glmbench.models.model import (
+    Embeds,
+    Inspectable,
+    Predicts,
+    PredictsBases,
+    PredictsEachBase,
+    ScoresSequences,
+    States,
+)
 
 ROWS = "rows"
 _AT_ONCE = 1 << 14
@@ -210,21 +218,76 @@ def _base_rows(record: Record, log_p: NDArray[np.float32], located: bool) -> pl.
 
 
 def predict(model: Predicts, *, located: bool) -> Answer:
-    """A row a record: columns of `places`, one an output, and, of two or more, `label`: the name of the highest."""
+    """A row a record: columns of `places`, one an output, and, of two or more, `label`: the name of the highest.
+
+    Outputs that do not exclude each other have no highest, and no column `label`.
+    """
     names: list[str] = []
 
     def answer(records: Sequence[Record]) -> Tables:
-        scores = np.asarray(model.predict([record.sequence for record in records]), dtype=np.float32)
+        inputs: Any = _inputs(records, pairs=model.card.pairs)
+        scores = np.asarray(model.predict(inputs), dtype=np.float32)
         columns = places(records, located=located)
         if not names:
             names.extend(_output_names(model.card.outputs, scores.shape[1]))
         for column, name in enumerate(names):
             columns[name if name not in {*columns, "label"} else f"output {name}"] = pl.Series(scores[:, column])
-        if len(names) > 1:
+        if len(names) > 1 and not model.card.several_labels:
             columns["label"] = pl.Series([names[best] for best in scores.argmax(axis=1).tolist()], dtype=pl.String)
         return {ROWS: pl.DataFrame(columns)}
 
     return answer
+
+
+def predict_bases(model: PredictsEachBase, *, located: bool) -> Answer:
+    """A row a base: name (of intervals contig too), position, base, a column a class, and `label`, the likeliest."""
+
+    def answer(records: Sequence[Record]) -> Tables:
+        scores = model.predict_bases([record.sequence for record in records])
+        kept = [found[record.keep[0] : record.keep[1]] for found, record in zip(scores, records, strict=True)]
+        columns = _base_columns(records, located=located)
+        together = np.concatenate(kept)
+        names = _output_names(model.card.outputs, together.shape[1])
+        for column, name in enumerate(names):
+            columns[name if name not in {*columns, "label"} else f"output {name}"] = pl.Series(together[:, column])
+        columns["label"] = pl.Series([names[best] for best in together.argmax(axis=1).tolist()], dtype=pl.String)
+        return {ROWS: pl.DataFrame(columns)}
+
+    return answer
+
+
+def _base_columns(records: Sequence[Record], *, located: bool) -> dict[str, pl.Series]:
+    """Columns name, position and base of every base asked about; on the reverse strand positions go down."""
+    counts = [record.bases for record in records]
+
+    def repeated(values: Sequence[str]) -> pl.Series:
+        return pl.Series(np.repeat(np.array(values, dtype=object), counts).tolist(), dtype=pl.String)
+
+    columns = {"name": repeated([record.name for record in records])}
+    if located:
+        columns["contig"] = repeated([record.contig for record in records])
+    spans = [np.arange(*record.place) for record in records]
+    positions = [span[::-1] if record.strand == "-" else span for span, record in zip(spans, records, strict=True)]
+    columns["position"] = pl.Series(np.concatenate(positions), dtype=pl.Int64)
+    letters = "".join(record.sequence[record.keep[0] : record.keep[1]] for record in records)
+    columns["base"] = pl.Series(list(letters), dtype=pl.String)
+    return columns
+
+
+def _inputs(records: Sequence[Record], *, pairs: bool) -> list[Any]:
+    """Sequences, or pairs of them.
+
+    Raises:
+        Unsupported: the model takes pairs and a record is none, or the reverse.
+    """
+    odd = next((record.name for record in records if bool(record.partner) != pairs), None)
+    if odd is not None:
+        wants, got = ("pairs", "one sequence") if pairs else ("single sequences", "a pair")
+        raise Unsupported(
+            f"the model answers about {wants}, {odd} is {got}; pairs are rows of a table with two columns of "
+            "sequences, as sequence and sequence_2"
+        )
+    return [(record.sequence, record.partner) if pairs else record.sequence for record in records]
 
 
 def _output_names(stated: tuple[str, ...], count: int) -> list[str]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from glmbench.errors import Unsupported, UsageError
-from glmbench.models.model import Embeds, Inspectable, Model, Predicts, PredictsBases, ScoresSequences
+from glmbench.models.model import (
+    Embeds,
+    Inspectable,
+    Model,
+    Predicts,
+    PredictsBases,
+    PredictsEachBase,
+    ScoresSequences,
+)
 from glmbench.models.reference import ModelReference, parse_reference
 
 _CAPABILITIES: tuple[tuple[type[Any], str], ...] = (
@@ -14,6 +22,7 @@ _CAPABILITIES: tuple[tuple[type[Any], str], ...] = (
     (ScoresSequences, "how likely a sequence is (glmbench score)"),
     (PredictsBases, "probabilities of single bases (glmbench impute, score-variants, score --per-base)"),
     (Predicts, "predictions (glmbench predict)"),
+    (PredictsEachBase, "a class of every base (glmbench predict)"),
 )
 
 

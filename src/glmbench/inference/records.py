@@ -33,6 +33,7 @@ class Record:
         contig: of an interval, the sequence that it lies on.
         origin: of an interval, its start on the forward strand, 0-based.
         strand: `-`: the record is the reverse complement of its interval.
+        partner: the second sequence of a pair.
         beyond: of a segment, how many unknown letters adjoin it in the record, before it and after it, where it begins
             or ends within a run of them.
     """
@@ -47,6 +48,7 @@ class Record:
     origin: int = 0
     strand: Literal["+", "-"] = "+"
     beyond: tuple[int, int] = (0, 0)
+    partner: str = ""
 
     @property
     def bases(self) -> int:

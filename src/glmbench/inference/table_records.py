@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from polars.exceptions import PolarsError
 from glmbench.errors import DataError, UsageError
 from glmbench.inference.records import Record, Records, whole
 from glmbench.inference.text_records import checked, open_stream
+from glmbench.tasks.columns import paired_columns, partner
 from glmbench.tasks.own_table import SEQUENCE_NAMES
 
 NAME_NAMES = ("name", "id", "seq_id", "sequence_id", "record", "identifier")
@@ -33,7 +35,8 @@ def table_records(path: Path, column: str | None = None) -> Records:
     if header is None:
         raise DataError(f"{path} is empty; want a header and one row per sequence")
     sequence, name = _columns(header, path, column)
-    return Records(str(path), lambda: _read(path, sequence, name))
+    second = _partner(header, sequence)
+    return Records(str(path), lambda: _read(path, sequence, name, second))
 
 
 def _columns(header: list[Any], path: Path, column: str | None) -> tuple[int, int | None]:
@@ -43,6 +46,8 @@ def _columns(header: list[Any], path: Path, column: str | None) -> tuple[int, in
     if column is not None and column not in names:
         raise UsageError(f"--column {column}: {path} has no such column; it has {got}")
     wanted = [column.lower()] if column is not None else [name for name in SEQUENCE_NAMES if name in lower]
+    if not wanted and (pair := paired_columns(lower)) is not None:
+        wanted = [pair[0]]
     if not wanted:
         raise DataError(
             f"{path}: no column for the sequence; got {got}, want a header with one of "
@@ -53,17 +58,31 @@ def _columns(header: list[Any], path: Path, column: str | None) -> tuple[int, in
     return sequence, named
 
 
-def _read(path: Path, sequence: int, name: int | None) -> Iterator[Record]:
+def _partner(header: list[Any], sequence: int) -> int | None:
+    """The column of the second sequences of pairs."""
+    lower = [str(name).strip().lower() for name in header]
+    second = partner(lower[sequence], lower)
+    return None if second is None else lower.index(second)
+
+
+def _read(path: Path, sequence: int, name: int | None, second: int | None) -> Iterator[Record]:
     rows = _rows(path)
     width = len(next(rows))
     for number, row in enumerate(rows):
         if len(row) != width:
             raise DataError(f"{path}: row {number} has {len(row)} fields, its header {width}")
         called = f"row{number}" if name is None else str(row[name])
-        letters = ("" if row[sequence] is None else str(row[sequence])).strip()
-        if not letters:
-            raise DataError(f"{path}: row {number} ({called}) has no bases; want a sequence in every row")
-        yield whole(called, checked(letters.encode("ascii", errors="replace"), f"{path}: row {number} ({called})"))
+        record = whole(called, _letters(row[sequence], f"{path}: row {number} ({called})"))
+        if second is not None:
+            record = replace(record, partner=_letters(row[second], f"{path}: row {number} ({called})"))
+        yield record
+
+
+def _letters(field: Any, where: str) -> str:
+    letters = ("" if field is None else str(field)).strip()
+    if not letters:
+        raise DataError(f"{where} has no bases; want a sequence in every row")
+    return checked(letters.encode("ascii", errors="replace"), where)
 
 
 def _rows(path: Path) -> Iterator[list[Any]]:

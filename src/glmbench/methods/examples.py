@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import polars as pl
 
 from glmbench.errors import DataError
+from glmbench.models.fitted.building import Pairing
 from glmbench.models.fitted.target import Target
 from glmbench.models.model import Input
-from glmbench.tasks.task import Task, class_count
-
-Pairing = Literal["pair", "concatenate"]
-"""How a pair of sequences goes to a network: as its tokenizer joins two, or one after the other as one sequence."""
+from glmbench.tasks.task import Task, class_count, is_paired
 
 
 def inputs_of(rows: pl.DataFrame, pairing: Pairing = "pair") -> list[Input]:
     """The sequences of examples; of a task of pairs, two each, or both as one."""
-    if "sequence_2" not in rows.columns:
+    if not is_paired(rows):
         return rows["sequence"].to_list()
     if pairing == "concatenate":
         return (rows["sequence"] + rows["sequence_2"]).to_list()
     return list(zip(rows["sequence"].to_list(), rows["sequence_2"].to_list(), strict=True))
+
+
+def sequence_columns(rows: pl.DataFrame) -> list[str]:
+    """Names of the columns of examples that hold bases: two of pairs."""
+    return ["sequence", "sequence_2"] if is_paired(rows) else ["sequence"]
+
+
+def single_sequences(rows: pl.DataFrame) -> list[str]:
+    """All sequences of examples: of pairs all first ones, then all second ones."""
+    return [text for name in sequence_columns(rows) for text in rows[name].to_list()]
 
 
 def target_of(task: Task, rows: pl.DataFrame) -> Target:

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from glmbench.errors import Unsupported, UsageError
-from glmbench.methods.examples import Pairing
 from glmbench.methods.method import Fit, Start
 from glmbench.methods.network_fit import Training, fit_network
 from glmbench.methods.training import Positive
-from glmbench.models.fitted.adapters import LoraRecipe, add_adapters
-from glmbench.models.fitted.target import Target
+from glmbench.models.fitted.adapters import LoraRecipe
+from glmbench.models.fitted.building import Form, Pairing, TooLong
 from glmbench.models.model import Model, Trainable
 from glmbench.tasks.budget import Budget
 from glmbench.tasks.task import Task
-from glmbench.training.batches import Collate
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from glmbench.training.plan import Plan
-
-TooLong = Literal["refuse", "truncate", "window"]
 
 
 @dataclass(frozen=True)
@@ -112,14 +106,6 @@ class FinetuneRecipe:
         )
 
 
-@runtime_checkable
-class LimitsLength(Collate, Protocol):
-    """A collate whose inputs can be kept shorter than the model's context."""
-
-    def limited(self, length: int | None, too_long: TooLong | None, overlap: float) -> Collate:
-        """The same for at most so many tokens, and what becomes of longer sequences (None: as the reference says)."""
-
-
 class Finetune:
     """Train a copy of a pre-trained network under a fresh head on the training rows of a budget.
 
@@ -159,31 +145,14 @@ class Finetune:
                 "hf:PATH, or its random twin"
             )
         recipe = self._recipe
-
-        def make(target: Target, seed: int) -> tuple[nn.Module, Collate, dict[str, Any]]:
-            module, collate = model.trainable(target.outputs, seed=seed, per_base=target.kind == "bases")
-            adapters = {} if recipe.lora is None else add_adapters(module, recipe.lora, seed)
-            return module, self._limited(collate, model), adapters
-
         training = Training(
             self.name,
-            model.card,
+            model,
             recipe,
             self.recipe,
-            make,
+            Form(recipe.max_length, recipe.too_long, recipe.overlap, recipe.pairs, recipe.lora),
             select=recipe.select,
-            pairing=recipe.pairs,
             at_once=recipe.tokens_at_once,
             checkpoints=self._checkpoints,
         )
         return fit_network(training, task, budget=budget, seed=seed)
-
-    def _limited(self, collate: Collate, model: Model) -> Collate:
-        recipe = self._recipe
-        if isinstance(collate, LimitsLength):
-            return collate.limited(
-                recipe.max_length, None if recipe.too_long == "refuse" else recipe.too_long, recipe.overlap
-            )
-        if recipe.max_length is not None or recipe.too_long == "window":
-            raise Unsupported(f"{model.card.reference} has no tokens to count; leave max_length out of the recipe")
-        return collate

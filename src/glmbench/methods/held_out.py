@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from glmbench.methods.examples import sequence_columns, single_sequences
 from glmbench.tasks.budget import FULL, Budget
 from glmbench.tasks.task import Task
 
 FEWEST_DEV_ROWS = 20
-SEQUENCES = ("sequence", "sequence_2")
-"""Columns of examples that hold bases."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,7 @@ class Split:
         return {
             "train_rows": self.train.height + (self._held_out() if self.stop_on is not None else 0),
             "trained_on": self.train.height,
-            "bases": sum(
-                int(self.train[name].str.len_bytes().sum()) for name in SEQUENCES if name in self.train.columns
-            ),
+            "bases": sum(map(len, single_sequences(self.train))),
             "stopped_on": self.source,
             "stopped_on_rows": 0 if self.stop_on is None else self.stop_on.height,
         }
@@ -71,7 +68,7 @@ def usable_dev_rows(task: Task, train_rows: pl.DataFrame) -> pl.DataFrame | None
     if "dev" not in task.splits():
         return None
     dev = task.load("dev")
-    what = [name for name in SEQUENCES if name in dev.columns]
+    what = sequence_columns(dev)
     dev = dev.join(train_rows.select(what), on=what, how="anti")
     if "test" in task.splits():
         dev = dev.join(task.load("test").select(what), on=what, how="anti")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from glmbench.models.model import Model, Predicts
+from glmbench.models.model import Model, Predicts, PredictsEachBase
 from glmbench.tasks.budget import Budget
 from glmbench.tasks.task import Task
 
@@ -17,10 +17,10 @@ Start = Literal["given", "fresh"]
 class Fit:
     """A fitted predictor and what is worth keeping of how it was fitted."""
 
-    predictor: Predicts
+    predictor: Predicts | PredictsEachBase
     details: dict[str, Any] = field(default_factory=dict)
     """Plain values for the result: rows and bases seen, chosen penalty, epochs, convergence, dropped or cut bases."""
-    first_attempt: Predicts | None = None
+    first_attempt: Predicts | PredictsEachBase | None = None
     """Where a training collapsed and was done again: what the first came to, so that both can be scored."""
 
 

@@ -7,7 +7,6 @@ so that scores are known with and without retried runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -15,22 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import polars as pl
 
 from glmbench.errors import Unsupported
-from glmbench.methods.examples import Pairing, inputs_of, target_of
+from glmbench.methods.examples import inputs_of, target_of
 from glmbench.methods.held_out import Split, split_rows
 from glmbench.methods.judging import collapse, loss_on, metric_on
 from glmbench.methods.method import Fit
 from glmbench.methods.training import make_batches, train_module, training_folder
+from glmbench.models.fitted.building import Form, Pairing, build
 from glmbench.models.fitted.target import Target
-from glmbench.models.fitted.trained_network import TrainedNetwork
-from glmbench.models.model import ModelCard
+from glmbench.models.fitted.trained_network import Trained, TrainedNetwork, TrainedOnBases
+from glmbench.models.model import Trainable
 from glmbench.models.reporting import NotesInput
 from glmbench.tasks.budget import Budget, training_rows
 from glmbench.tasks.task import Task
 from glmbench.training.batches import Collate, InMemoryBatches
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from glmbench.training.loop import Evaluate
     from glmbench.training.plan import Plan
 
@@ -68,24 +66,21 @@ class Training:
 
     Attributes:
         name: of the method.
-        card: of the model.
+        model: what is trained.
         recipe: its settings.
         values: the same as plain values, all of them.
-        make: a module with a head for a target, drawn from a seed, its collate, and what is worth keeping of how it was
-            made.
+        form: what of them decides the network and its inputs.
         select: whether the task's metric or the loss on held-out rows decides whose weights are kept.
-        pairing: how pairs of sequences go in.
         at_once: bases or tokens of a micro-batch at most; None: a batch is computed at once.
         checkpoints: folder for checkpoints of long trainings.
     """
 
     name: str
-    card: ModelCard
+    model: Trainable
     recipe: Recipe
     values: dict[str, Any]
-    make: Callable[[Target, int], tuple[nn.Module, Collate, dict[str, Any]]]
+    form: Form
     select: Literal["metric", "loss"]
-    pairing: Pairing = "pair"
     at_once: int | None = None
     checkpoints: Path | None = None
 
@@ -98,7 +93,7 @@ def fit_network(training: Training, task: Task, *, budget: Budget, seed: int) ->
     groups at a time, unless there are too few. Test rows never decide anything.
 
     Raises:
-        Unsupported: the task has no such budget, or what `training.make` and its collate cannot do.
+        Unsupported: the task has no such budget, or the model no such head or no room for its sequences.
         MissingData: the task's files are absent.
         DivergenceError: the loss became infinite.
     """
@@ -115,7 +110,7 @@ def fit_network(training: Training, task: Task, *, budget: Budget, seed: int) ->
     details = {
         **split.details(),
         **_labels(target, split),
-        **_read(last.predictor, split, training.pairing),
+        **_read(last.predictor, split, training.form.pairing),
         **last.details,
     }
     if len(attempts) > 1:
@@ -126,7 +121,7 @@ def fit_network(training: Training, task: Task, *, budget: Budget, seed: int) ->
 @dataclass(frozen=True)
 class _Attempt:
     seed: int
-    predictor: TrainedNetwork
+    predictor: Trained
     details: dict[str, Any]
 
     @property
@@ -144,7 +139,7 @@ def _attempt(training: Training, task: Task, target: Target, split: Split, seed:
     from glmbench.training.optimiser import adamw
 
     recipe = training.recipe
-    module, collate, made = training.make(target, seed)
+    module, collate, made = build(training.model, target, training.form, seed)
     module.to(preferred_device())
     batches = _batches(training, collate, target, split.train, seed)
     stop_on = None if split.stop_on is None else _batches(training, collate, target, split.stop_on, seed)
@@ -158,15 +153,16 @@ def _attempt(training: Training, task: Task, target: Target, split: Split, seed:
         seed=seed,
         evaluate=None if stop_on is None else _evaluate(training, task, target, stop_on),
         folder=training_folder(
-            training.checkpoints, training.card, training.values, target, module, (batches, stop_on)
+            training.checkpoints, training.model.card, training.values, target, module, (batches, stop_on)
         ),
         description=training.name,
     )
-    predictor = TrainedNetwork(
-        training.card,
+    predictor = (TrainedOnBases if target.kind == "bases" else TrainedNetwork)(
+        training.model.card,
         module,
         collate,
         target,
+        form=training.form,
         precision=recipe.precision,
         reverse_complements=recipe.reverse_complement,
         batch_codes=training.at_once,
@@ -180,7 +176,7 @@ def _batches(training: Training, collate: Collate, target: Target, rows: pl.Data
     return make_batches(
         collate,
         target,
-        inputs_of(rows, training.pairing),
+        inputs_of(rows, training.form.pairing),
         rows["label"],
         batch_size=training.recipe.batch_size,
         seed=seed,

@@ -126,7 +126,8 @@ def _fit_classes(
     """Logistic regression, and what is worth keeping of how it was fitted."""
     from sklearn.linear_model import LogisticRegression
 
-    penalty, details = recipe.penalty, {}
+    penalty = recipe.penalty
+    details: dict[str, Any] = {}
     if penalty is None:
         penalty, chosen = _choose_penalty(features, labels, groups, recipe)
         details = {"inner_cv": chosen}
@@ -144,16 +145,17 @@ def _fit_labels(
 
     A label that all or no training rows have gets the same probability everywhere: its share, with half a row of each.
     """
-    fitted, details = [], []
+    fitted: list[tuple[Any, Any]] = []
+    details: list[dict[str, Any]] = []
     for label in labels.T:
         if len(np.unique(label)) == 2:
             one, how = _fit_classes(features, label, groups, recipe, 2)
             fitted.append((one.coefficients[0], one.intercepts[0]))
+            details.append(how)
         else:
             with_it, without = label.sum() + 0.5, (1 - label).sum() + 0.5
             fitted.append((np.zeros(features.shape[1]), np.log(with_it / without)))
-            how = {"note": "one value only in the training rows"}
-        details.append(how)
+            details.append({"note": "one value only in the training rows"})
     coefficients, intercepts = (np.array(parts) for parts in zip(*fitted, strict=True))
     return Weights("labels", labels.shape[1], coefficients, intercepts), {"labels": details}
 

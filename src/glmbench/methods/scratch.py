@@ -12,15 +12,12 @@ from glmbench.errors import Unsupported, UsageError
 from glmbench.methods.method import Fit, Start
 from glmbench.methods.network_fit import Training, fit_network
 from glmbench.methods.training import Positive
-from glmbench.models.fitted.target import Target
+from glmbench.models.fitted.building import Form
 from glmbench.models.model import Model, Trainable
 from glmbench.tasks.budget import Budget
 from glmbench.tasks.task import Task
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from glmbench.training.batches import Collate
     from glmbench.training.plan import Plan
 
 
@@ -118,10 +115,7 @@ class Scratch:
                 "onehot-cnn"
             )
 
-        def make(target: Target, seed: int) -> tuple[nn.Module, Collate, dict[str, Any]]:
-            return *model.trainable(target.outputs, seed=seed, per_base=target.kind == "bases"), {}
-
         training = Training(
-            self.name, model.card, self._recipe, self.recipe, make, select="loss", checkpoints=self._checkpoints
+            self.name, model, self._recipe, self.recipe, Form(), select="loss", checkpoints=self._checkpoints
         )
         return fit_network(training, task, budget=budget, seed=seed)

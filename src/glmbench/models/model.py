@@ -62,6 +62,10 @@ class ModelCard(BaseModel):
     or weights drawn from the training's own seed."""
     outputs: tuple[str, ...] = ()
     """Names of the columns of `predict`, where it names them."""
+    several_labels: bool = False
+    """Whether the columns of `predict` are labels that do not exclude each other."""
+    pairs: bool = False
+    """Whether `predict` takes pairs of sequences."""
 
 
 @runtime_checkable

@@ -75,6 +75,12 @@ SCHEMES = (
         "glmbench.models.keras.loading:load_keras",
     ),
     Scheme(
+        "fitted",
+        "fitted:STORE/ADDRESS or a folder[?model=REFERENCE]",
+        "what `glmbench run` fitted and kept: a linear model, adapters with a head, or a network",
+        "glmbench.models.fitted.loading:load_fitted",
+    ),
+    Scheme(
         "zoo",
         "zoo:NAME[@revision][?…], options as hf:",
         "a published model by name, with what is known of it; listed below",

@@ -62,7 +62,8 @@ class BertForSequenceClassification(TransformersBertClassifier):
         kinds = None if token_type_ids is None else rows.pack(token_type_ids)
         first = rows.packing.offsets[:-1].long()
         states = _packed_states(self, rows.pack(input_ids), rows.packing, kinds, first)
-        pooled = self.bert.pooler(states[:, None])
+        pooler: Any = self.bert.pooler
+        pooled = pooler(states[:, None])
         return SequenceClassifierOutput(logits=self.classifier(self.dropout(pooled)))
 
 

@@ -52,7 +52,7 @@ def save(
     """
     target = folder / f"step-{progress.step:08d}"
     with atomic_folder(target) as temporary:
-        _save_trained(module, temporary / "weights.safetensors")
+        save_trained(module, temporary / "weights.safetensors")
         state = {
             "identity": identity,
             "progress": {f.name: getattr(progress, f.name) for f in fields(progress)},
@@ -90,7 +90,7 @@ def resume(
         raise CheckpointError(f"checkpoint {newest} cannot be read ({error}); remove it to start again") from error
     _require_same(newest, state["identity"], identity)
     try:
-        _load_trained(module, newest / "weights.safetensors")
+        load_trained(module, newest / "weights.safetensors")
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {newest} cannot be read ({error}); remove it to start again") from error
     optimiser.load_state_dict(state["optimiser"])
@@ -114,15 +114,21 @@ def _frozen(module: nn.Module) -> set[str]:
     return {name for name, parameter in named if not parameter.requires_grad}
 
 
-def _save_trained(module: nn.Module, path: Path) -> None:
+def save_trained(module: nn.Module, path: Path) -> None:
+    """Write `trained_state` of a module to a safetensors file."""
     if not _frozen(module):
         save_model(module, str(path))
         return
     save_file({name: tensor.contiguous() for name, tensor in trained_state(module).items()}, path)
 
 
-def _load_trained(module: nn.Module, path: Path) -> None:
-    """Reads the whole file before it changes anything."""
+def load_trained(module: nn.Module, path: Path) -> None:
+    """Read what `save_trained` wrote into a module of the same form; the whole file is read before anything changes.
+
+    Raises:
+        OSError, SafetensorError: the file cannot be read.
+        RuntimeError: it is of another form.
+    """
     if not _frozen(module):
         load_model(module, path)
         return

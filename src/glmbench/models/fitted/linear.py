@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +61,7 @@ class Scaling:
 
         if issparse(features):
             return csr_matrix(features.multiply(1 / self.scale))
-        dense = cast("Features", features)
-        return (dense if self.mean is None else dense - self.mean) / self.scale
+        return (features if self.mean is None else features - self.mean) / self.scale
 
 
 @dataclass(frozen=True)
@@ -108,13 +107,14 @@ class LinearPredictor:
     The two features of a pair stand side by side.
     """
 
-    def __init__(self, model: Embeds, scaling: Scaling, weights: Weights) -> None:
+    def __init__(self, model: Embeds, scaling: Scaling, weights: Weights, card: ModelCard | None = None) -> None:
         self.model, self.scaling, self.weights = model, scaling, weights
+        self._card = card
 
     @property
     def card(self) -> ModelCard:
-        """The card of the model whose features are probed."""
-        return self.model.card
+        """The card of the model whose features are probed, or the one that it was read with."""
+        return self.model.card if self._card is None else self._card
 
     def predict(self, sequences: Sequence[Input]) -> NDArray[np.float32]:
         """Probabilities (batch, classes), zero for a class that was absent from training; or values (batch, 1).
@@ -135,12 +135,12 @@ def features_of(model: Embeds, sequences: Sequence[Input]) -> Features | csr_mat
     """Features of sequences, or of both of each pair side by side: float64, and sparse where most are zero."""
     if not sequences or isinstance(sequences[0], str):
         return _solver_form(model.embed(cast("Sequence[str]", sequences)))
-    from scipy.sparse import hstack, issparse
+    from scipy.sparse import csr_matrix, hstack, issparse
 
-    first, second = (_solver_form(model.embed([pair[side] for pair in sequences])) for side in (0, 1))
-    if issparse(first) or issparse(second):
-        return hstack([first, second], format="csr")
-    return np.hstack([cast("Any", first), cast("Any", second)])
+    sides = [_solver_form(model.embed([pair[side] for pair in sequences])) for side in (0, 1)]
+    if any(issparse(side) for side in sides):
+        return csr_matrix(hstack([csr_matrix(side) for side in sides]))
+    return np.hstack(cast("list[Features]", sides))
 
 
 def _solver_form(features: NDArray[np.float32] | csr_matrix) -> Features | csr_matrix:

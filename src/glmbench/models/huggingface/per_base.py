@@ -105,11 +105,10 @@ class BaseCollate:
         mask = None
         if not np.all(lengths == ids.shape[1]):
             mask = torch.from_numpy((np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64))
-        return (
-            ids,
-            mask,
-            *(self._by_base(encoded, rows, values) for values in (encoded.first, encoded.last, encoded.place)),
+        first, last, place = (
+            self._by_base(encoded, rows, values) for values in (encoded.first, encoded.last, encoded.place)
         )
+        return ids, mask, first, last, place
 
     def notes(self, sequences: Sequence[str]) -> dict[str, int | float]:
         """Tokens of sequences; see `models.reporting.NotesInput`."""
