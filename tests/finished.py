@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -29,6 +31,10 @@ def add(
     metric: str = "accuracy",
     kind: str = "model",
     data: str = "d",
+    recipe: dict[str, Any] | None = None,
+    details: dict[str, Any] | None = None,
+    pretraining: dict[str, Any] | None = None,
+    species: tuple[str, ...] = (),
 ) -> None:
     """A finished fit whose predictions are right with a chance that grows with `skill`."""
     rng = np.random.default_rng([int.from_bytes(model.encode(), "little"), seed])
@@ -43,7 +49,7 @@ def add(
         model=model,
         fingerprint=fingerprint,
         method=method,
-        recipe=RECIPE,
+        recipe=recipe or RECIPE,
         budget=budget,
         seed=seed,
         protocol=protocol,
@@ -54,12 +60,21 @@ def add(
         Result(
             job=job,
             status="ok",
-            task_card=CARD.model_copy(update={"name": name, "version": int(version), "metric": metric}),
+            task_card=CARD.model_copy(
+                update={"name": name, "version": int(version), "metric": metric, "species": species}
+            ),
             model_card=ModelCard.model_validate(
-                {"reference": model, "name": model, "fingerprint": fingerprint, "kind": kind}
+                {
+                    "reference": model,
+                    "name": model,
+                    "fingerprint": fingerprint,
+                    "kind": kind,
+                    "pretraining": pretraining or {},
+                }
             ),
             metrics={"accuracy": accuracy, metric: accuracy},
             ci={"accuracy": (accuracy - 0.05, accuracy + 0.05), metric: (accuracy - 0.05, accuracy + 0.05)},
+            details=details or {},
             created=created,
             cost=Cost(wall_s=1, cpu_s=2, fit_s=0.5, predict_s=0.5, peak_memory_mb=100),
         ),

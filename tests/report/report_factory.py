@@ -8,6 +8,7 @@ from glmbench.report.data import (
     Aggregate,
     Comparison,
     Difference,
+    Fitting,
     Kind,
     Leak,
     Methods,
@@ -81,6 +82,23 @@ def _board(task: str, number: int, budget: str, suite: str, models: dict[str, tu
                 peak_memory_mb=300 + 130 * place,
                 parameters=117_000_000 if "117m" in model else None,
                 chance=0.5,
+                copied_rows=43,
+                without_copies=value - 0.004,
+                without_copies_low=value - 0.004 - half,
+                without_copies_high=value - 0.004 + half,
+                corrected=value - 0.006 if place % 2 else None,
+                corrected_task=task.replace("@1", "@2").replace("@2", "@3") if place % 2 else "",
+                species_seen="" if kind == "control" else ("seen", "not seen", "unknown")[place % 3],
+                fitting=Fitting(
+                    truncated_share=0.034,
+                    collapsed=1,
+                    judged=3,
+                    retried=1,
+                    without_retried=value + 0.01,
+                    first_attempts=value - 0.2,
+                )
+                if method == "scratch"
+                else None,
                 all_metrics={"accuracy": (value, value - half, value + half), "mcc": (2 * value - 1, None, None)},
             )
         )

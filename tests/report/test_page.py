@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from report_factory import HOSTILE, MODELS, make_report
 
-from glmbench.report.data import ReportData, Score, Skipped
+from glmbench.report.data import ReportData, Score, Skipped, TaskInfo
 from glmbench.report.page import build
 
 
@@ -26,6 +26,28 @@ def test_the_page_holds_every_section_and_nothing_from_outside(built: Path) -> N
     assert "glmbench get gue/EMP/H3" in html
     assert "43 of 5,920" in html
     assert "@article{sourcegue" in html
+    assert "43 rows fewer" in html
+    assert "How the fits went (2)" in html
+    for words in ("seen", "unknown"):
+        assert f'<td class="species" data-v="{words}">' in html
+    assert "1 of 3" in html
+
+
+def test_columns_that_no_score_has_anything_for_are_left_out(tmp_path: Path) -> None:
+    score = Score(task="t@1", model="m", model_name="m", metric="mcc", value=0.5)
+    html = build(ReportData(scores=(score,)), tmp_path).read_text()
+    for key in ("copies", "corrected", "species"):
+        assert f'data-key="{key}"' not in html
+    for absent in ("Without copies”", "How the fits went", "Copies of test rows"):
+        assert absent not in html
+
+
+def test_no_copies_is_told_from_not_looked_for(tmp_path: Path) -> None:
+    clean = Score(task="t@1", model="m", model_name="m", metric="mcc", value=0.5, copied_rows=0)
+    assert "no copies" in build(ReportData(scores=(clean,)), tmp_path).read_text()
+    info = TaskInfo(name="t@1", leaks_note="not looked for: train.csv is missing")
+    html = build(ReportData(scores=(clean,), tasks=(info,)), tmp_path).read_text()
+    assert "Copies of test rows in other splits: not looked for: train.csv is missing" in html
 
 
 def test_every_figure_lies_beside_the_page_as_svg_and_pdf(built: Path) -> None:

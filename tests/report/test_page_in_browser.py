@@ -109,6 +109,33 @@ def test_filters_leave_what_was_asked_for(opened: Opened) -> None:
     page.wait_for_function(f"document.querySelectorAll('{ROWS}').length === {everything}")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_wider_than_the_window(opened: Opened, width: int) -> None:
+    page = opened.page
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    if width >= 1280:  # on a phone the table scrolls within its frame
+        assert page.evaluate(
+            "document.querySelector('#board').scrollWidth - document.querySelector('#board').parentNode.clientWidth"
+        ) <= 0  # fmt: skip
+
+
+def test_columns_of_leakage_sort_and_are_copied(opened: Opened) -> None:
+    page = opened.page
+    page.select_option("#filters select[name=budget]", "full")
+    page.locator('#board thead button[data-key="copies"]').click()
+    values = [float(value) for value in _column(opened, 8) if value]
+    assert len(values) > 3
+    assert values == sorted(values, reverse=True)
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.click("button[data-copy=csv]")
+    page.wait_for_function("window.copied")
+    head, *lines = page.evaluate("window.copied").splitlines()
+    at = head.split(",").index("Without copies")
+    assert lines[0].split(",")[at : at + 2] == [f"{values[0]:.3f}", "43"]
+    assert {line.split(",")[at + 3] for line in lines} >= {"seen", "not seen", ""}
+
+
 def test_undecided_ranks_are_bracketed(opened: Opened) -> None:
     page = opened.page
     page.select_option("#filters select[name=task]", "gue/tf/0@2")

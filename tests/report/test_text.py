@@ -21,6 +21,9 @@ def test_the_methods_paragraph_names_what_was_run() -> None:
         "2 jobs skipped and 1 job failed; the reasons are listed.",
         "Published figures",
         "Stand-ins",
+        "Where test rows have an exact, reverse-complement or near-duplicate in a training or dev split",
+        "By the models' cards, the task's species were in pre-training: seen for 10, not seen for 10 and unknown for "
+        "10 scores.",
     ):
         assert expected in text
 
@@ -58,6 +61,12 @@ def test_csv_holds_every_score_and_metric() -> None:
     assert float(first["value"]) == score.value
     assert float(first["accuracy_low"]) == score.low
     assert first["mcc_low"] == ""
+    assert (float(first["without_copies"]), first["copied_rows"]) == (score.without_copies, "43")
+    cnn = next(row for row in rows if row["model"] == "onehot-cnn")
+    assert (cnn["truncated_share"], cnn["collapsed"], cnn["retried"]) == ("0.034", "1", "1")
+    assert cnn["corrected_task"] == "genemask/task-1@3"
+    assert {row["species_seen"] for row in rows if row["kind"] == "model"} == {"seen", "not seen"}
+    assert {row["collapsed"] for row in rows if row["kind"] == "published"} == {""}
 
 
 def test_small_words() -> None:

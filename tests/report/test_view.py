@@ -5,7 +5,7 @@ from report_factory import make_report
 
 from glmbench.report import view
 from glmbench.report.boards import boards
-from glmbench.report.data import Difference, Score, Skipped
+from glmbench.report.data import Difference, Fitting, Score, Skipped
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,28 @@ def test_seconds(value: float | None, shown: str) -> None:
 def test_memory_and_parameters() -> None:
     assert (view.memory(812.4), view.memory(1200.0), view.memory(None)) == ("812 MB", "1.2 GB", "–")
     assert (view.parameters(117_000_000), view.parameters(950), view.parameters(None)) == ("117 M", "950", "–")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (0, "0 %"), (1.0, "100 %"), (0.034, "3.4 %"), (0.0002, "< 0.1 %"), (0.9996, "> 99.9 %")],
+)
+def test_shares(value: float | None, shown: str) -> None:
+    assert view.share(value) == shown
+
+
+def test_only_trouble_is_told_beside_the_fits() -> None:
+    assert view.trouble(None) == []
+    assert view.trouble(Fitting(truncated_share=0.0, judged=3)) == []
+    told = view.trouble(Fitting(truncated_share=0.034, collapsed=1, judged=3, retried=2))
+    assert told == ["1 collapsed", "2 retried", "3.4 % cut"]
+
+
+def test_columns_without_anything_to_say_are_not_shown() -> None:
+    bare = Score(task="t", model="m", model_name="m", metric="x", value=0.5)
+    assert view.shown_columns([bare]) == {"copies": False, "corrected": False, "species": False}
+    said = [bare.model_copy(update={"copied_rows": 0}), bare.model_copy(update={"species_seen": "unknown"})]
+    assert view.shown_columns(said) == {"copies": True, "corrected": False, "species": True}
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,18 @@ class ArmKey:
 
 
 @dataclass(frozen=True)
+class WithoutCopies:
+    """The main metric on the test rows that no other split has a copy of, as results keep it (`evaluation.leakage`)."""
+
+    rows: int
+    value: float | None
+    """Mean over fits; None where a fit left it undefined."""
+    low: float | None
+    """95 % interval over the task's units, of a single fit only: which rows were left out is not kept."""
+    high: float | None
+
+
+@dataclass(frozen=True)
 class Arm:
     """The fits of one arm, in order of seed."""
 
@@ -121,6 +133,16 @@ class Arm:
         """The main metric of each fit on resampled units."""
         return resampled_scores(self.metric, self.predictions, n=REPLICATES, seed=SEED)
 
+    @property
+    def without_copies(self) -> WithoutCopies | None:
+        """The score without copied test rows; None where no row has a copy, or not all fits know."""
+        kept = [fit for result in self.results if isinstance(fit := result.details.get("without_copies"), dict)]
+        if len(kept) < len(self.results):
+            return None
+        values = [fit["value"] for fit in kept]
+        low, high = (kept[0]["low"], kept[0]["high"]) if len(kept) == 1 else (None, None)
+        return WithoutCopies(kept[0]["rows"], None if None in values else float(np.mean(values)), low, high)
+
     def mean_cost(self, name: str) -> float | None:
         """Mean over fits of a field of `Cost`; None where nothing was measured."""
         measured = [getattr(result.cost, name) for result in self.results if result.cost is not None]
@@ -151,6 +173,36 @@ def newest(found: Iterable[Arm]) -> list[Arm]:
         if question not in latest or latest[question].created < arm.created:
             latest[question] = arm
     return list(latest.values())
+
+
+def corrected(arm: Arm, found: Iterable[Arm]) -> Arm | None:
+    """The same model, method and budget on the next version of the task; the latest where there are several.
+
+    A version grows when data are corrected (`name@2`), so this is the score on data without known leaks. The recipe may
+    be another: protocols go with versions.
+    """
+    name, version = _versioned(arm.key.cell.task)
+    later = [
+        (_versioned(other.key.cell.task)[1], other)
+        for other in found
+        if _asked(other) == _asked(arm)
+        and _versioned(other.key.cell.task)[0] == name
+        and _versioned(other.key.cell.task)[1] > version
+    ]
+    if not later:
+        return None
+    following = min(number for number, _ in later)
+    return max((other for number, other in later if number == following), key=lambda other: other.created)
+
+
+def _asked(arm: Arm) -> tuple[str, ...]:
+    key = arm.key
+    return (key.model, key.fingerprint, key.method, key.precision, key.cell.budget)
+
+
+def _versioned(task: str) -> tuple[str, int]:
+    name, _, version = task.partition("@")
+    return name, int(version or 1)
 
 
 def overcome(attempt: Result, results: Iterable[Result]) -> bool:

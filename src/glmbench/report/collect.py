@@ -30,6 +30,9 @@ from glmbench.report.data import (
     Skipped,
     TaskInfo,
 )
+from glmbench.report.fitting import fitting
+from glmbench.report.leaks import beside, leaks, leaks_note
+from glmbench.report.procedures import procedures
 from glmbench.suites import suite as suites
 from glmbench.suites.published import published
 from glmbench.suites.suite import DEFAULT, Suite
@@ -65,7 +68,7 @@ def collect(store: Store, *, suites: Sequence[str] = (), title: str = "") -> Rep
         comparisons=tuple(_comparison(c, names, found) for standing in standings for c in standing.comparisons),
         skipped=tuple(_skipped(attempts)),
         environment=_environment(found),
-        methods=Methods(version=version("glmbench"), procedures=_procedures(found), protocols=_protocols(used)),
+        methods=Methods(version=version("glmbench"), procedures=procedures(found), protocols=_protocols(used)),
         citations=(GLMBENCH, *(suite.citation for suite in used if suite.citation)),
         notes=(
             *(f"{suite.title}: {note}" for suite in used for note in suite.notes),
@@ -162,7 +165,9 @@ def _score(arm: Arm, found: list[Arm], names: dict[ArmKey, str]) -> Score:
         peak_memory_mb=arm.mean_cost("peak_memory_mb"),
         parameters=arm.card.parameters,
         chance=metric.chance(arm.predictions[0]["label"].to_numpy()),
+        fitting=fitting(arm),
         all_metrics=others,
+        **beside(arm, found),
     )
 
 
@@ -300,6 +305,8 @@ def _task(name: str, members: list[Arm]) -> TaskInfo:
         citation=card.citation,
         urls=card.urls,
         notes=(*((f"Splits: {card.split_rule}",) if card.split_rule else ()), *card.notes),
+        leaks=leaks(members),
+        leaks_note=leaks_note(members),
         chance=chance if np.isfinite(chance) else None,
     )
 
@@ -326,31 +333,3 @@ def _environment(found: list[Arm]) -> dict[str, Any]:
     newest = max(results, key=lambda result: result.created)
     others = sum(result.environment != newest.environment for result in results)
     return newest.environment | ({"results from another environment": others} if others else {})
-
-
-def _procedures(found: list[Arm]) -> dict[str, str]:
-    """What each method did, in the words of a paper, from the recipes that were run."""
-    recipes: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for arm in found:
-        recipe = arm.results[0].job.recipe
-        if recipe not in recipes[arm.key.method]:
-            recipes[arm.key.method].append(recipe)
-    words = {}
-    if "probe" in recipes:
-        words["probe"] = _probe_words(recipes["probe"])
-    if "scratch" in recipes:
-        words["scratch"] = "all weights trained from random initialisation, early stopping on held-out labelled rows"
-    return words
-
-
-def _probe_words(recipes: list[dict[str, Any]]) -> str:
-    scalings = {"standardise": "scaled to unit variance", "l2": "scaled to unit length", "none": "as they are"}
-    scaled = " or ".join(scalings[name] for name in dict.fromkeys(recipe["normalise"] for recipe in recipes))
-    penalties = [
-        f"fixed at C = {recipe['penalty']:g}"
-        if recipe["penalty"] is not None
-        else f"chosen by {recipe['folds']}-fold inner cross-validation on the training rows"
-        for recipe in recipes
-    ]
-    penalty = " or ".join(dict.fromkeys(penalties))
-    return f"L2-regularised logistic regression (values: ridge) on frozen features {scaled}, penalty {penalty}"

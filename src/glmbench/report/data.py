@@ -40,6 +40,23 @@ class Difference(_Frozen):
     """p after Benjamini–Hochberg over the tasks."""
 
 
+class Fitting(_Frozen):
+    """How the trainings behind a score went; shares and counts over its fits."""
+
+    truncated_share: Number = None
+    """Share of test sequences that were cut."""
+    collapsed: int = 0
+    """Fits whose network gave one answer, by the rows it was stopped on."""
+    judged: int = 0
+    """Fits of which this is known."""
+    retried: int = 0
+    """Fits that were started again from another seed."""
+    without_retried: Number = None
+    """The score of the other fits alone."""
+    first_attempts: Number = None
+    """The score with the first attempt of every fit, whatever became of it."""
+
+
 class Score(_Frozen):
     """One row of the leaderboard: the main metric of one model on one task under one method, budget and protocol."""
 
@@ -75,6 +92,21 @@ class Score(_Frozen):
     peak_memory_mb: Number = None
     parameters: int | None = None
     chance: Number = None
+    copied_rows: int | None = None
+    """Test rows with an exact, reverse-complement or near copy in another split; None where not looked for."""
+    without_copies: Number = None
+    """The score on the other test rows, where there are copied ones; `low` and `high` of a single fit only."""
+    without_copies_low: Number = None
+    without_copies_high: Number = None
+    corrected: Number = None
+    """The score on the next version of the task, by the same model, method and budget, where it was measured."""
+    corrected_low: Number = None
+    corrected_high: Number = None
+    corrected_task: str = ""
+    """That version, as in `gue/tf/0@2`."""
+    species_seen: Literal["", "seen", "not seen", "unknown"] = ""
+    """Whether the model saw the task's species in pre-training, as its card says; nothing for controls."""
+    fitting: Fitting | None = None
     source: str = ""
     """For a published row: where the figure stands in the literature."""
     caveat: str = ""
@@ -110,7 +142,7 @@ class Aggregate(_Frozen):
 
 
 class Leak(_Frozen):
-    """A finding of `check`: `count` of the `of` rows in b have a partner in a."""
+    """A kind of copies, as `check` counts them: `count` of the `of` rows in b have a partner in a."""
 
     kind: str
     a: str
@@ -139,6 +171,9 @@ class TaskInfo(_Frozen):
     urls: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     leaks: tuple[Leak, ...] = ()
+    """Copies of test rows in other splits, those kinds that occur."""
+    leaks_note: str = ""
+    """What was not looked for, and why."""
     chance: Number = None
 
 

@@ -34,6 +34,10 @@ class TaskSection:
     figures: tuple[Drawn, ...]
     comparisons: tuple[Comparison, ...]
     metrics: tuple[str, ...]
+    fitted: tuple[Row, ...]
+    """Rows of all its boards that say how their fits went."""
+    troubled: bool
+    """Whether any of these was cut, collapsed or was tried again."""
 
 
 def build(data: ReportData, out: Path) -> Path:
@@ -78,6 +82,7 @@ def _sections(data: ReportData, found: Sequence[Board]) -> list[TaskSection]:
         main = [board for board in mains if board.key.task == info.name]
         made = [figures.board_forest(board, f"{name}-{place}") for place, board in enumerate(main)]
         made += figures.task_curves(f"{name}-curve", info.name, points, styles)
+        fitted = tuple(row for board in own for row in board.rows if row.score.fitting is not None)
         sections.append(
             TaskSection(
                 id=name,
@@ -88,6 +93,8 @@ def _sections(data: ReportData, found: Sequence[Board]) -> list[TaskSection]:
                 figures=tuple(draw(figure) for figure in made),
                 comparisons=tuple(c for c in data.comparisons if c.task == info.name),
                 metrics=tuple(sorted({m for row in (main[0].rows if main else ()) for m in row.score.all_metrics})),
+                fitted=fitted,
+                troubled=any(view.trouble(row.score.fitting) for row in fitted),
             )
         )
     return sections
@@ -139,13 +146,15 @@ def _html(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {
-        "seconds": view.seconds, "memory": view.memory, "parameters": view.parameters, "number": text.number,
-        "q": view.q_value, "budget": figures.budget_words, "data_uri": lambda content, media: _data_uri(media, content),
+        "seconds": view.seconds, "memory": view.memory, "parameters": view.parameters,
+        "number": text.number, "q": view.q_value, "share": view.share, "budget": figures.budget_words,
+        "data_uri": lambda content, media: _data_uri(media, content),
     }  # fmt: skip
     code = [scripts(), _static("page.js")] if has_figures else [_static("page.js")]
     context: dict[str, Any] = {
         "data": data,
         "rows": view.leaderboard(found),
+        "shows": view.shown_columns(data.scores),
         "filters": view.filters(found),
         "boards": len(found),
         "sources": view.published_sources(data.scores),

@@ -14,8 +14,13 @@ from glmbench.report.data import ReportData, Score
 _COLUMNS = (
     "suite", "task", "model", "model_name", "kind", "method", "budget", "protocol", "metric", "value", "low", "high",
     "fits", "train_rows", "test_rows", "rank_low", "rank_high", "wall_s", "cpu_s", "peak_memory_mb", "parameters",
-    "chance", "source", "caveat", "flagged",
+    "chance", "copied_rows", "without_copies", "without_copies_low", "without_copies_high",
+    "corrected_task", "corrected", "corrected_low", "corrected_high", "species_seen", "source", "caveat", "flagged",
 )  # fmt: skip
+
+
+_FITTING = ("truncated_share", "collapsed", "retried", "without_retried", "first_attempts")
+"""Fields of a score's `fitting`."""
 
 
 def listing(items: Sequence[str]) -> str:
@@ -68,6 +73,7 @@ def methods_sentences(data: ReportData) -> list[str]:
     if data.comparisons or any(s.versus_control for s in fitted):
         sentences.append(f"Differences between models were tested by a {data.methods.comparison}.")
         sentences.append("Ranks are given as intervals where the data do not decide them.")
+    sentences += _leakage(fitted)
     if any(s.kind == "published" for s in data.scores):
         sentences.append(
             "Published figures are shown for orientation; they were not measured here and enter no test or rank."
@@ -77,6 +83,20 @@ def methods_sentences(data: ReportData) -> list[str]:
         numbers = {"skipped": lost["skip"], "failed": lost["failed"]}
         parts = [f"{_count_of(number, 'job')} {word}" for word, number in numbers.items() if number]
         sentences.append(f"{listing(parts)}; the reasons are listed.")
+    return sentences
+
+
+def _leakage(scores: Sequence[Score]) -> list[str]:
+    sentences = []
+    if any(s.copied_rows for s in scores):
+        sentences.append(
+            "Where test rows have an exact, reverse-complement or near-duplicate in a training or dev split, the score "
+            "on the other rows is given beside the score."
+        )
+    seen = Counter(s.species_seen for s in scores if s.species_seen)
+    if seen:
+        parts = [f"{words} for {n}" for words in ("seen", "not seen", "unknown") if (n := seen[words])]
+        sentences.append(f"By the models' cards, the task's species were in pre-training: {listing(parts)} scores.")
     return sentences
 
 
@@ -137,13 +157,17 @@ def citations(data: ReportData) -> list[str]:
 
 
 def to_csv(data: ReportData) -> str:
-    """All scores, one line each, main metric and provenance; every other metric as `name`, `name_low`, `name_high`."""
+    """All scores, one line each: main metric, leakage, provenance, how fits went, and every other metric.
+
+    Another metric has the columns `name`, `name_low`, `name_high`.
+    """
     others = sorted({name for score in data.scores for name in score.all_metrics})
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *(f"{name}{end}" for name in others for end in ("", "_low", "_high"))])
+    writer.writerow([*_COLUMNS, *_FITTING, *(f"{name}{end}" for name in others for end in ("", "_low", "_high"))])
     for row in (row for board in boards(data.scores) for row in board.rows):
         values = [getattr(row.score, column) for column in _COLUMNS]
+        values += [getattr(row.score.fitting, name, None) for name in _FITTING]
         for name in others:
             values += row.score.all_metrics.get(name, (None, None, None))
         writer.writerow(["" if value is None else value for value in values])

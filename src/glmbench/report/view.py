@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glmbench.report.boards import UNRANKED, Board, BoardKey, Row, budget_key, main_boards, natural_key
-from glmbench.report.data import Aggregate, Difference, ReportData, Score, Skipped, TaskInfo
+from glmbench.report.data import Aggregate, Difference, Fitting, ReportData, Score, Skipped, TaskInfo
 from glmbench.report.text import listing, rank
 
 SHOWN_AT_ONCE = 60
@@ -38,6 +38,34 @@ def parameters(count: int | None) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return str(count)
+
+
+def share(value: float | None) -> str:
+    """A share in per cent: `3.2 %`, `< 0.1 %`, and a whole 0 or 100 without decimals."""
+    if value is None:
+        return "–"
+    if value in (0, 1):
+        return f"{100 * value:.0f} %"
+    return "< 0.1 %" if value < 0.001 else "> 99.9 %" if value > 0.999 else f"{100 * value:.1f} %"
+
+
+def trouble(fitting: Fitting | None) -> list[str]:
+    """What went wrong in the fits of a score, in few words; nothing where nothing did."""
+    if fitting is None:
+        return []
+    cut = f"{share(fitting.truncated_share)} cut" if fitting.truncated_share else ""
+    collapsed = f"{fitting.collapsed} collapsed" if fitting.collapsed else ""
+    retried = f"{fitting.retried} retried" if fitting.retried else ""
+    return [words for words in (collapsed, retried, cut) if words]
+
+
+def shown_columns(scores: Sequence[Score]) -> dict[str, bool]:
+    """Which columns beside the score have anything to say: `copies`, `corrected`, `species`."""
+    return {
+        "copies": any(score.copied_rows is not None for score in scores),
+        "corrected": any(score.corrected is not None for score in scores),
+        "species": any(score.species_seen for score in scores),
+    }
 
 
 def q_value(q: float | None) -> str:
@@ -100,6 +128,7 @@ def _cells(row: Row, key: BoardKey, span: tuple[float, float]) -> dict[str, Any]
         "gain": gain(row),
         "delta": difference(s.versus_control),
         "q": q_value(s.versus_control.q) if s.versus_control else "",
+        "trouble": trouble(s.fitting),
         "per_fit": None if s.wall_s is None else s.wall_s / (s.fits or 1),
         "budget_order": 10.0 ** (6 * budget_key(s.budget)[0]) + budget_key(s.budget)[1],
     }

@@ -70,8 +70,8 @@
   const body = table.tBodies[0];
   const rows = [...body.rows];
   const heads = [...table.tHead.rows[0].cells];
-  const NUMERIC = new Set(["order", "budget", "value", "ci", "delta", "fits", "time", "memory"]);
-  const BEST_FIRST = new Set(["value", "ci", "delta"]);
+  const NUMERIC = new Set(["order", "budget", "value", "ci", "delta", "copies", "corrected", "fits", "time"]);
+  const BEST_FIRST = new Set(["value", "ci", "delta", "copies", "corrected"]);
 
   const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
   const compare = (column, key, sign) => (a, b) => {
@@ -171,15 +171,19 @@
     .join(" ").replace(/\s+/g, " ").trim();
   const shownTable = () => {
     const title = (head) => head.textContent.trim();
-    const columns = ["Rank", "Model", "Kind", "Task", "Method", "Protocol", "Budget", "Metric", "Score", "95 % interval", "vs best control", "q", "Fits"];
+    const columns = ["Rank", "Model", "Kind", "Task", "Method", "Protocol", "Budget", "Metric", "Score", "95 % interval", "vs best control", "q", "Without copies", "Rows fewer", "Corrected", "Species seen", "Fits"];
     const small = (cell) => (cell.querySelector("small") ? cell.querySelector("small").textContent.trim() : "");
+    const rounded = (value) => (value === "" ? "" : Number(value).toFixed(3));
     const at = Object.fromEntries(heads.map((head, index) => [title(head), index]));
     const lines = [...body.rows].filter((row) => !row.hidden).map((row) => {
       const cell = (name) => row.cells[at[name]];
+      const beside = (name) => (name in at ? cell(name).dataset.v : "");
+      const fewer = "Without copies" in at ? small(cell("Without copies")).replace(/\D/g, "") : "";
       return [
         cellText(cell("Rank")), row.cells[1].dataset.v, row.dataset.kind, row.dataset.task, row.dataset.method, row.dataset.protocol,
         row.dataset.budget, small(cell("Score")), cellText(cell("Score")), small(cell("95 % interval")),
-        cellText(cell("vs control")), small(cell("vs control")).replace(/^q\s*=?\s*/, ""), cellText(cell("Fits")),
+        cellText(cell("vs control")), small(cell("vs control")).replace(/^q\s*=?\s*/, ""),
+        rounded(beside("Without copies")), fewer, rounded(beside("Corrected")), beside("Species"), cellText(cell("Fits")),
       ];
     });
     return [columns, ...lines];
