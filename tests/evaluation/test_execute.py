@@ -29,5 +29,5 @@ def test_long_trainings_keep_their_checkpoints_in_the_cache(tmp_path: Path, monk
 
     monkeypatch.setattr(registry, "make", make)
     (job,) = asked.jobs
-    assert execute(job, objects)[0].reason == "far enough"
+    assert execute(job, objects).result.reason == "far enough"
     assert folders == [tmp_path / "cache" / "training"]

@@ -71,7 +71,7 @@ def test_a_slow_model_can_all_that_it_can_and_its_embeddings_are_cached(
     assert isinstance(objects.without_cache("hf:slow").embedder("hf:slow"), SlowModel)
     request = Request(models=("hf:slow",), tasks=(str(write_table(tmp_path / "t")),), budgets=("full",), controls=False)
     (job,) = plan(request, objects).jobs
-    counts = [execute(job, objects)[0].details["embedded"] for _ in range(2)]
+    counts = [execute(job, objects).result.details["embedded"] for _ in range(2)]
     assert counts == [network.embedded, 0]
     assert network.embedded > 0
     assert embedder.embed(["ACGTA"]).tolist() == [[2, 1, 1]]
