@@ -123,6 +123,17 @@ def test_the_score_without_copies_is_that_of_the_other_rows(tmp_path: Path) -> N
     json.dumps(spoiled, allow_nan=False)
 
 
+def test_of_labels_by_base_all_bases_of_a_copy_are_left_out(tmp_path: Path) -> None:
+    task = task_with_copies()
+    bases = pl.DataFrame({"base": ["0001", "0017"]})
+    by_base = answers(task).join(bases, how="cross").with_columns(id=pl.format("{}:{}", "id", "base")).drop("base")
+    wrong = by_base.with_columns(label=pl.when(pl.col("id") == f"{NEAR}:0017").then(1).otherwise("label"))
+    card = CARD.model_copy(update={"kind": "per-base"})
+    of_bases = FrameTask({split: task.load(split) for split in task.splits()}, card)
+    without = leakage_details(of_bases, wrong, tmp_path, replicates=20)["without_copies"]
+    assert (without["rows"], without["value"]) == (6, 1.0)
+
+
 def test_where_every_row_is_a_copy_there_is_no_score(tmp_path: Path) -> None:
     train = gc_rows(12, seed=1)
     test = train.head(6).with_columns(id=pl.format("test/{}", pl.int_range(6)), group=pl.col("id"))

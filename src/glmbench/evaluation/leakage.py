@@ -63,10 +63,10 @@ class Copies(BaseModel):
 def leakage_details(task: Task, predictions: pl.DataFrame, cache: Path, *, replicates: int) -> dict[str, Any]:
     """What a result keeps of it: `leakage` (counts) and, where a row has a copy, `without_copies`.
 
-    `without_copies` holds `rows` and the main metric on them: `value`, with `low` and `high` of its 95 % interval, each
-    None where undefined. Where the other splits cannot be had or read, or anything else goes wrong, `leakage` has
-    nothing but the `reason`: a score does not fail for that. Empty for a simulated task, whose rows are drawn
-    independently, and for a task without a training split.
+    `without_copies` holds `rows` (examples) and the main metric on them: `value`, with `low` and `high` of its 95 %
+    interval, each None where undefined. Where the other splits cannot be had or read, or anything else goes wrong,
+    `leakage` has nothing but the `reason`: a score does not fail for that. Empty for a simulated task, whose rows are
+    drawn independently, and for a task without a training split.
 
     Args:
         task: the whole task, not a view of some of its rows.
@@ -80,8 +80,10 @@ def leakage_details(task: Task, predictions: pl.DataFrame, cache: Path, *, repli
         copies = kept_copies(task, cache)
         if not copies.rows:
             return {"leakage": copies.counts()}
-        kept = predictions.filter(~pl.col("id").is_in(list(copies.rows)))
-        return {"leakage": copies.counts(), "without_copies": _score(kept, task.card.metric, replicates)}
+        example = pl.col("id").str.replace(r":\d+$", "") if task.card.kind == "per-base" else pl.col("id")
+        kept = predictions.filter(~example.is_in(list(copies.rows)))
+        rows = {"rows": copies.of - len(copies.rows)}
+        return {"leakage": copies.counts(), "without_copies": rows | _score(kept, task.card.metric, replicates)}
     except Exception as error:  # the fit is done, and may have cost days
         return {"leakage": {"reason": f"not looked for: {str(error) or type(error).__name__}"}}
 
@@ -158,8 +160,8 @@ def _score(kept: pl.DataFrame, metric: str, n: int) -> dict[str, Any]:
     from glmbench.metrics.scores import evaluate
 
     if kept.is_empty():
-        return {"rows": 0, "value": None, "low": None, "high": None}
+        return {"value": None, "low": None, "high": None}
     value = evaluate(kept, (metric,))[metric]
     bounds = interval(replicates(metric, [kept], n=n, seed=0))
     low, high = bounds if np.isfinite(bounds).all() else (None, None)
-    return {"rows": kept.height, "value": value if np.isfinite(value) else None, "low": low, "high": high}
+    return {"value": value if np.isfinite(value) else None, "low": low, "high": high}
