@@ -218,6 +218,16 @@ class TestNearDuplicates:
         found = pairs(near_duplicates(rows([parent]), rows(test, split="test")))
         assert found == [("train/0", f"test/{i}") for i in (0, 2, 3, 5)]
 
+    def test_the_bound_holds_in_long_rows_shifted_and_with_unknown_bases(self) -> None:
+        rng = np.random.default_rng(6)
+        (parent,) = random_sequences(rng, 1, 400)
+        at, beyond = mutated(rng, parent, 40), mutated(rng, parent, 41)
+        shifted, unknown = parent[40:] + "N" * 40, "N" * 41 + parent[41:]
+        test = [at, beyond, shifted, unknown, reverse_complement(at)]
+        assert [near_by_definition(parent, row, 90) for row in test] == [True, False, True, False, True]
+        found = pairs(near_duplicates(rows([parent]), rows(test, split="test")))
+        assert found == [("train/0", f"test/{i}") for i in (0, 2, 4)]
+
     def test_rows_of_low_complexity_and_of_unknown_bases(self) -> None:
         sequences = ["A" * 40, "A" * 39 + "C", "N" * 40, "N" * 39 + "A", "AC" * 10]
         assert pairs(near_duplicates(rows(sequences))) == [("train/0", "train/1")]

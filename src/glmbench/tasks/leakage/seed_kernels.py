@@ -12,6 +12,12 @@ _Codes = NDArray[np.uint8]
 _Integers = NDArray[np.int64]
 _Places = NDArray[np.int32]
 
+_BLOCK = 128
+"""Bases that are compared before looking whether enough can still agree.
+
+Within a block there is no branch, and the count is one byte, so that the compiler compares many bases at once.
+"""
+
 
 @njit(cache=True, nogil=True)
 def needed_matches(length: int, min_identity: float) -> int:
@@ -86,11 +92,15 @@ def _nearly_agree(a: _Codes, b: _Codes, offset: int, min_identity: float) -> boo
     first = max(0, -offset)
     last = min(b.size, a.size - offset)
     spare = last - first - needed_matches(max(a.size, b.size), min_identity)
-    for i in range(first, last):
+    for start in range(first, last, _BLOCK):
         if spare < 0:
             return False
-        if b[i] != a[i + offset] or b[i] > 3:
-            spare -= 1
+        size = min(_BLOCK, last - start)
+        of_a, of_b = a[start + offset : start + offset + size], b[start : start + size]
+        differing = np.uint8(0)
+        for i in range(size):
+            differing = np.uint8(differing + np.uint8((of_a[i] != of_b[i]) | (of_b[i] > 3)))
+        spare -= int(differing)
     return spare >= 0
 
 
