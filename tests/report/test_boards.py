@@ -5,7 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_factory import make_report
 
-from glmbench.report.boards import boards, budget_key, main_boards, natural_key, series_labels, undecided_groups
+from glmbench.report.boards import (
+    boards,
+    budget_key,
+    main_boards,
+    natural_key,
+    series_labels,
+    undecided_groups,
+    without_doubtful,
+)
 from glmbench.report.data import Score
 
 
@@ -41,6 +49,15 @@ def test_best_is_first_and_a_row_without_a_value_is_last() -> None:
     assert [row.label for row in boards(scores)[0].rows] == ["c", "a", "b"]
     lower = [s.model_copy(update={"higher_is_better": False}) for s in scores]
     assert [row.label for row in boards(lower)[0].rows] == ["a", "c", "b"]
+
+
+def test_doubtful_rows_come_last_and_are_left_out_of_figures() -> None:
+    scores = [_score(value=0.9, flagged=True, model="x", model_name="x"), _score(value=0.2)]
+    (board,) = boards(scores)
+    assert [row.label for row in board.rows] == ["x", "a"][::-1]
+    (firm,) = without_doubtful([board])
+    assert [row.label for row in firm.rows] == ["a"]
+    assert firm.key == board.key
 
 
 def test_a_name_carries_the_method_or_the_reference_only_where_it_must() -> None:

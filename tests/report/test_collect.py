@@ -22,6 +22,8 @@ def test_published_figures_stand_on_the_board_of_the_same_measurement(tmp_path: 
     assert "Table 6" in by_model["DNABERT-2"].source
     assert not by_model["DNABERT-2"].flagged
     assert by_model["HyenaDNA"].flagged  # Table 9 mixes metrics
+    assert by_model["DNABERT-2 117M (DNALLM-Mark)"].flagged
+    assert "another protocol" in by_model["DNABERT-2 117M (DNALLM-Mark)"].caveat
     assert all(score.rank_low is None and score.low is None for score in published)
 
 
@@ -34,6 +36,9 @@ def test_an_incomplete_mean_is_shown_as_incomplete_beside_the_published_ones(tmp
     published = {a.model: a.value for a in rows if a.kind == "published"}
     assert published["NT-2500M-multi"] == pytest.approx(0.6693, abs=1e-4)
     assert {a.protocol for a in rows} == {"released"}
+    doubtful = {a.model: a for a in rows if a.flagged}
+    assert doubtful.keys() == {"AIDO.DNA-7B", "DeepGene 118M", "DeepGene 85M"}
+    assert doubtful["AIDO.DNA-7B"].source.startswith("genbio-ai/ModelGenerator")
 
 
 def test_a_model_is_set_against_the_best_control_and_a_control_is_not(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_the_table_sorts_on_click_both_ways(opened: Opened) -> None:
 
 def test_filters_leave_what_was_asked_for(opened: Opened) -> None:
     page = opened.page
-    everything = page.locator(ROWS).count()
+    everything = page.locator("#board tbody tr").count()
     page.select_option("#filters select[name=task]", "gue/tf/0@2")
     page.select_option("#filters select[name=budget]", "full")
     page.select_option("#filters select[name=kind]", "control")
@@ -107,6 +107,18 @@ def test_filters_leave_what_was_asked_for(opened: Opened) -> None:
     assert page.locator("#none").is_visible()
     page.click("#filters button[type=reset]")
     page.wait_for_function(f"document.querySelectorAll('{ROWS}').length === {everything}")
+
+
+def test_doubtful_published_figures_are_hidden_at_first(opened: Opened) -> None:
+    page = opened.page
+    published = f"{ROWS[: -len(':not([hidden])')]}.published:not([hidden])"
+    assert page.locator(f"{published} .caveat.grave").count() == 0
+    assert page.locator(published).count() == 1
+    page.select_option("#filters select[name=published]", "")
+    assert page.locator(f"{published} .caveat.grave").count() == 1
+    assert page.locator(published).count() == 2
+    page.select_option("#filters select[name=published]", "none")
+    assert page.locator(published).count() == 0
 
 
 @pytest.mark.parametrize("width", [1280, 390])

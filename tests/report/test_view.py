@@ -5,7 +5,7 @@ from report_factory import make_report
 
 from glmbench.report import view
 from glmbench.report.boards import boards
-from glmbench.report.data import Difference, Fitting, Score, Skipped
+from glmbench.report.data import Aggregate, Difference, Fitting, Score, Skipped
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,22 @@ def test_incomplete_aggregates_come_last() -> None:
     table = view.aggregate_tables(make_report(tasks=3))[0]
     assert [row.model_name for row in table["rows"]][-1] == "tiny-stand-in"
     assert table["rows"][-1].have == 2
+
+
+def test_doubtful_aggregates_come_after_the_others() -> None:
+    data = make_report(tasks=3)
+    best, *others = data.aggregates
+    doubted = data.model_copy(update={"aggregates": (best.model_copy(update={"flagged": True}), *others)})
+    names = [row.model_name for row in view.aggregate_tables(doubted)[0]["rows"]]
+    assert names[-2:] == [best.model_name, "tiny-stand-in"]
+
+
+def test_sources_are_those_of_published_figures() -> None:
+    data = make_report(tasks=1)
+    assert [source["models"] for source in view.published_sources(data.scores)] == [["DNABERT-2"]]
+    mean = Aggregate(name="mean", model="x", model_name="x", kind="published", have=1, of=1, source="a paper")
+    measured = mean.model_copy(update={"kind": "model", "source": "", "caveat": "the headline"})
+    assert [source["source"] for source in view.published_sources([mean, measured])] == ["a paper"]
 
 
 def test_the_environment_is_flattened() -> None:

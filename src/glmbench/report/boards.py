@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from glmbench.report.data import Aggregate, Score
@@ -119,6 +119,11 @@ def undecided_groups(intervals: Sequence[tuple[int, int]]) -> list[int]:
         groups.append((groups[-1] + 1 if groups else 0) if new else groups[-1])
         reach = max(reach, high)
     return groups
+
+
+def without_doubtful(found: Iterable[Board]) -> list[Board]:
+    """The boards without rows whose caveat is grave, for figures, which have no room for caveats."""
+    return [replace(board, rows=tuple(row for row in board.rows if not row.score.flagged)) for board in found]
 
 
 def main_boards(found: Sequence[Board]) -> list[Board]:

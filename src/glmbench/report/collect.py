@@ -34,7 +34,7 @@ from glmbench.report.fitting import fitting
 from glmbench.report.leaks import beside, leaks, leaks_note
 from glmbench.report.procedures import procedures
 from glmbench.suites import suite as suites
-from glmbench.suites.published import published
+from glmbench.suites.published import DOUBTFUL, published
 from glmbench.suites.suite import DEFAULT, Suite
 from glmbench.suites.suite import Aggregate as Declared
 
@@ -233,7 +233,7 @@ def _published(row: dict[str, Any], suite: Suite, cell: Cell, task: str, title: 
         value=row["value"],
         source=f"{row['source']}, {row['table']}",
         caveat=row["caveat"],
-        flagged=row["flag"] == "uncertain-metric",
+        flagged=row["flag"] in DOUBTFUL,
     )
 
 
@@ -272,7 +272,9 @@ def _published_aggregate(row: dict[str, Any], declared: Declared, suite: Suite, 
         value=row["value"],
         have=of,
         of=of,
+        source=f"{row['source']}, {row['table']}",
         caveat=row["caveat"],
+        flagged=row["flag"] in DOUBTFUL,
     )
 
 

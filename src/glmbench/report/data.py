@@ -112,7 +112,7 @@ class Score(_Frozen):
     caveat: str = ""
     """What a reader must know before comparing with this row."""
     flagged: bool = False
-    """The caveat is grave: another protocol, or figures nobody could reproduce."""
+    """The caveat is grave: a metric that is not certain, another protocol, or read at second hand."""
     all_metrics: dict[str, tuple[Number, Number, Number]] = Field(default_factory=dict)
     """Every metric: value, low, high."""
 
@@ -137,8 +137,11 @@ class Aggregate(_Frozen):
     have: int
     """Number of its tasks that have a score, out of `of`."""
     of: int
+    source: str = ""
+    """For a published row: where the figure stands in the literature."""
     caveat: str = ""
     flagged: bool = False
+    """As of a `Score`."""
 
 
 class Leak(_Frozen):

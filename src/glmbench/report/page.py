@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from glmbench.report import figures, text, view
-from glmbench.report.boards import UNRANKED, Board, Row, boards, main_boards
+from glmbench.report.boards import UNRANKED, Board, Row, boards, main_boards, without_doubtful
 from glmbench.report.data import Comparison, ReportData, TaskInfo
 from glmbench.report.figures import Figure
 from glmbench.report.marks import looks
@@ -47,8 +47,9 @@ def build(data: ReportData, out: Path) -> Path:
     files that no report wrote stay.
     """
     found = boards(data.scores)
-    overview = [draw(figure) for figure in _overview(data, found)]
-    sections = _sections(data, found)
+    drawable = without_doubtful(found)
+    overview = [draw(figure) for figure in _overview(data, drawable)]
+    sections = _sections(data, drawable)
     drawn = [*overview, *(figure for section in sections for figure in section.figures)]
     _write_figures(out / "figures", drawn)
     csv = text.to_csv(data)
@@ -62,7 +63,10 @@ def _overview(data: ReportData, found: Sequence[Board]) -> list[Figure]:
     styles = looks(data.scores)
     rows = figures.curve_rows(found, _class_counts(data))
     drawn = [figures.heatmap(found), figures.all_curves(rows, styles), figures.cost(found, styles)]
-    drawn += [figures.aggregate_forest(table["figure"], table["rows"]) for table in view.aggregate_tables(data)]
+    drawn += [
+        figures.aggregate_forest(table["figure"], [row for row in table["rows"] if not row.flagged])
+        for table in view.aggregate_tables(data)
+    ]
     return [figure for figure in drawn if figure is not None]
 
 
@@ -157,7 +161,8 @@ def _html(
         "shows": view.shown_columns(data.scores),
         "filters": view.filters(found),
         "boards": len(found),
-        "sources": view.published_sources(data.scores),
+        "doubtful": any(score.flagged for score in data.scores),
+        "sources": view.published_sources([*data.scores, *data.aggregates]),
         "aggregates": view.aggregate_tables(data),
         "overview": overview,
         "sections": sections,

@@ -137,7 +137,8 @@ def _cells(row: Row, key: BoardKey, span: tuple[float, float]) -> dict[str, Any]
 def filters(found: Sequence[Board]) -> list[dict[str, Any]]:
     """The filters of the leaderboard, those with something to choose; each with the value it opens on."""
     scores = [row.score for board in found for row in board.rows]
-    opening = main_boards(found)[:1] if len(scores) > SHOWN_AT_ONCE else []
+    shown = sum(not score.flagged for score in scores)
+    opening = main_boards(found)[:1] if shown > SHOWN_AT_ONCE else []
     first = {"task": opening[0].key.task, "budget": opening[0].key.budget} if opening else {}
     offered = []
     for name in ("suite", "task", "budget", "kind", "method", "protocol"):
@@ -149,15 +150,15 @@ def filters(found: Sequence[Board]) -> list[dict[str, Any]]:
 
 
 def aggregate_tables(data: ReportData) -> list[dict[str, Any]]:
-    """One table an aggregate, budget and protocol: complete rows best first, then the incomplete ones."""
+    """One table an aggregate, budget and protocol: complete rows best first, then doubtful and incomplete ones."""
     found: dict[tuple[str, ...], list[Aggregate]] = defaultdict(list)
     for item in data.aggregates:
         found[item.suite, item.name, item.budget, item.protocol].append(item)
 
-    def order(item: Aggregate) -> tuple[bool, float, str]:
+    def order(item: Aggregate) -> tuple[bool, bool, float, str]:
         if item.value is None:
-            return (True, -item.have / max(item.of, 1), item.model_name)
-        return (False, -item.value if item.higher_is_better else item.value, item.model_name)
+            return (True, False, -item.have / max(item.of, 1), item.model_name)
+        return (False, item.flagged, -item.value if item.higher_is_better else item.value, item.model_name)
 
     return [
         {
@@ -249,10 +250,10 @@ def task_infos(data: ReportData, found: Sequence[Board]) -> list[TaskInfo]:
     )
 
 
-def published_sources(scores: Sequence[Score]) -> list[dict[str, Any]]:
+def published_sources(scores: Sequence[Score | Aggregate]) -> list[dict[str, Any]]:
     """Where published figures come from: one entry a source and caveat, with its models."""
     found: dict[tuple[str, str, bool], set[str]] = defaultdict(set)
-    for score in scores:
+    for score in (score for score in scores if score.kind == "published"):
         if score.source or score.caveat:
             found[score.source, score.caveat, score.flagged].add(score.model_name)
     return [

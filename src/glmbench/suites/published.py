@@ -13,6 +13,13 @@ SCHEMA = pl.Schema({
     "source": pl.String, "table": pl.String, "flag": pl.String, "caveat": pl.String,
 })  # fmt: skip
 
+DOUBTFUL = {
+    "uncertain-metric": "its table mixes metrics without saying which row is which",
+    "second-hand": "read from notes on the source, not from the source",
+    "another-protocol": "fine-tuned otherwise than the suite's recipes and its other rows",
+}
+"""Flags of figures that are no basis for a comparison; `recomputed` is the only other flag."""
+
 
 def published(suite: Suite) -> pl.DataFrame:
     """Rows of the suite's file, values as fractions; no rows where no table could be had.

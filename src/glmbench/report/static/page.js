@@ -133,12 +133,15 @@
   const refresh = () => {
     const wanted = Object.fromEntries(new FormData(form));
     const find = (wanted.find || "").trim().toLowerCase();
+    const figures = wanted.published;
     delete wanted.find;
+    delete wanted.published;
+    const published = (row) => !figures || (figures === "firm" ? row.dataset.doubtful === undefined : row.dataset.kind !== "published");
     let visible = 0;
     const boards = new Set();
     for (const row of rows) {
       const fits = Object.entries(wanted).every(([name, value]) => !value || row.dataset[name] === value)
-        && (!find || `${row.cells[1].dataset.v} ${row.dataset.task}`.toLowerCase().includes(find));
+        && published(row) && (!find || `${row.cells[1].dataset.v} ${row.dataset.task}`.toLowerCase().includes(find));
       row.hidden = !fits;
       if (fits) { visible += 1; boards.add(row.dataset.board); }
     }
