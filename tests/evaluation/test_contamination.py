@@ -100,6 +100,12 @@ def test_without_a_list_nothing_is_known(stated: object) -> None:
     assert said(stated, HUMAN) == "unknown"
 
 
+def test_what_a_keras_file_was_trained_on_is_read_alike() -> None:
+    human = CARD.model_copy(update={"species": (HUMAN,)})
+    said = [contamination(card({"trained_on": text}), human) for text in ("human", "Zea mays", "PRO")]
+    assert said == ["seen", "not seen", "unknown"]
+
+
 def test_a_model_trained_on_from_another_may_have_seen_more() -> None:
     further = card({"species": [HUMAN], "base_model": "someone/else"})
     assert contamination(further, CARD.model_copy(update={"species": (MOUSE,)})) == "unknown"

@@ -65,7 +65,8 @@ def contamination(model: ModelCard, task: TaskCard) -> Contamination | None:
     """Whether the model saw one of the task's species; None of controls, fresh weights, and simulated tasks."""
     if model.kind == "control" or model.weights == "fresh" or task.parameters:
         return None
-    seen, wanted = _listed(model.pretraining.get("species")), read_species(task.species)
+    stated = model.pretraining.get("species", model.pretraining.get("trained_on"))
+    seen, wanted = _listed(stated), read_species(task.species)
     if any(_same(a, b) for a in seen.names for b in wanted.names):
         return "seen"
     complete = seen.whole and wanted.whole and "base_model" not in model.pretraining
