@@ -8,6 +8,7 @@ from frame_task import CARD
 from glmbench.evaluation.contamination import contamination, read_species
 from glmbench.models.model import ModelCard
 from glmbench.models.zoo.zoo import load_card
+from glmbench.pretraining.folder import model_card
 from glmbench.storage.fetch import Access
 from glmbench.suites import suite as suites
 from glmbench.tasks.registry import open_task
@@ -98,6 +99,22 @@ def test_an_initial_stands_for_a_genus_and_two_genera_are_two() -> None:
 @pytest.mark.parametrize("stated", [None, [], "", {}, 3, [None]])
 def test_without_a_list_nothing_is_known(stated: object) -> None:
     assert said(stated, HUMAN) == "unknown"
+
+
+def test_a_folder_pre_trained_here_knows_its_species() -> None:
+    files = [
+        {"name": "Saccharomyces_cerevisiae_S288C.fa.gz", "species": "Saccharomyces_cerevisiae_S288C", "bases": 9,
+         "held_out": 1},
+        {"name": "Homo_sapiens.fa", "species": "Homo_sapiens", "bases": 9, "held_out": 9},
+    ]  # fmt: skip
+    corpus = {"files": files, "training_bases": 8, "held_out": {}, "sha256": "0"}
+    report = {
+        "corpus": corpus, "recipe": {"description": "d", "training": {"seed": 0}}, "objective": {}, "steps": 1
+    }  # fmt: skip
+    of_folder = card(model_card("m", report)["pretraining"])
+    species = {YEAST: "seen", HUMAN: "not seen", MOUSE: "not seen"}
+    for name, answer in species.items():
+        assert contamination(of_folder, CARD.model_copy(update={"species": (name,)})) == answer
 
 
 def test_what_a_keras_file_was_trained_on_is_read_alike() -> None:
