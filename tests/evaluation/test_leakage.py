@@ -104,9 +104,13 @@ def test_pairs_are_copies_only_where_both_sequences_are(tmp_path: Path) -> None:
     assert find_copies(inside).splits == ("train",)  # dev is in test, pair by pair
 
 
-def test_near_duplicates_of_long_sequences_are_not_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leakage, "LONGEST_NEAR", 39)
+def test_near_duplicates_of_too_large_splits_are_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = task_with_copies()
+    monkeypatch.setattr(leakage, "MOST_COMPARED", (10 * 40) * (52 * 40))
+    assert find_copies(task).near == (NEAR,)
+    monkeypatch.setattr(leakage, "MOST_COMPARED", (10 * 40) * (52 * 40) - 1)
     assert find_copies(task).near is None
     details = leakage_details(task, answers(task), tmp_path, replicates=20)
     assert details["leakage"]["near"] is None

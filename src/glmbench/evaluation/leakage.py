@@ -9,6 +9,7 @@ that cannot be had takes no part; the hash of the data tells the difference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from glmbench.tasks.task import Task
 TEST = "test"
 RULES_VERSION = 1
 """Grows when the rules find other rows than before: files of earlier versions are then made anew."""
-LONGEST_NEAR = 2_000
-"""Mean bases of a test row up to which near-duplicates are looked for; of 8,000 rows of 10 kb it would take minutes."""
+MOST_COMPARED = 1_000_000_000_000_000
+"""Bases of test times bases of the other splits up to which near-duplicates are looked for. Some ten thousand rows of
+10 kb against a thousand are as many; a search takes about a minute then, and 1 to 2 GB."""
 
 
 class Copies(BaseModel):
@@ -42,7 +44,7 @@ class Copies(BaseModel):
     exact: tuple[str, ...]
     reverse_complement: tuple[str, ...]
     near: tuple[str, ...] | None
-    """None where they were not looked for, as sequences are long."""
+    """None where they were not looked for, as the splits are too large."""
 
     @property
     def rows(self) -> frozenset[str]:
@@ -125,14 +127,14 @@ def find_copies(task: Task) -> Copies:
     bare = [rows.select("id", *sequences, label=pl.lit(0)) for rows in (test, *others.values())]
     test = bare[0]
     pool = pl.concat([test.clear(), *bare[1:]]).unique(sequences, keep="first", maintain_order=True)
-    bases = test.select(pl.sum_horizontal(pl.col(sequences).str.len_bytes())).to_series().sum()
+    searched = _bases(test, sequences) * _bases(pool, sequences) <= MOST_COMPARED
     return Copies(
         rules=RULES_VERSION,
         splits=tuple(others),
         of=test.height,
         exact=tuple(exact_duplicates(pool, test)["b"]),
         reverse_complement=tuple(reverse_complement_duplicates(pool, test)["b"]),
-        near=tuple(near_duplicates(pool, test)["b"]) if bases <= LONGEST_NEAR * test.height else None,
+        near=tuple(near_duplicates(pool, test)["b"]) if searched else None,
     )
 
 
@@ -153,6 +155,10 @@ def _others(task: Task) -> dict[str, pl.DataFrame]:
     if missing is not None and not any(split.startswith("train") for split in splits):
         raise missing
     return splits
+
+
+def _bases(rows: pl.DataFrame, sequences: Sequence[str]) -> int:
+    return sum(int(rows[name].str.len_bytes().sum()) for name in sequences)
 
 
 def _score(kept: pl.DataFrame, metric: str, n: int) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def leaks_note(members: Sequence[Arm]) -> str:
     if any(counts.get("near") is not None for counts in told):
         return ""
     if any("of" in counts for counts in told):
-        return "near-duplicates were not looked for: the sequences are long"
+        return "near-duplicates were not looked for: the splits are too large"
     return next((str(counts["reason"]) for counts in told), "")
 
 
