@@ -95,8 +95,10 @@ def _leakage(scores: Sequence[Score]) -> list[str]:
         )
     seen = Counter(s.species_seen for s in scores if s.species_seen)
     if seen:
-        parts = [f"{words} for {n}" for words in ("seen", "not seen", "unknown") if (n := seen[words])]
-        sentences.append(f"By the models' cards, the task's species were in pre-training: {listing(parts)} scores.")
+        parts = [
+            f"{words} ({_count_of(seen[words], 'score')})" for words in ("seen", "not seen", "unknown") if seen[words]
+        ]
+        sentences.append(f"Species of the tasks in pre-training, by the models' cards: {listing(parts)}.")
     return sentences
 
 
