@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from itertools import groupby
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from glmbench.cli.options import AsJson
+from glmbench.cli.options import STORE, AsJson, StoreFolder
 
-WHAT = ("tasks", "models", "suites", "methods", "metrics")
+WHAT = ("tasks", "models", "suites", "methods", "metrics", "fitted")
 
 
 def command(
-    what: Annotated[str, typer.Argument(help="tasks, models, suites, methods or metrics")] = "tasks",
+    what: Annotated[str, typer.Argument(help="tasks, models, suites, methods, metrics or fitted")] = "tasks",
     pattern: Annotated[str, typer.Argument(help="only names that contain this")] = "",
+    store: StoreFolder = STORE,
     as_json: AsJson = False,
 ) -> None:
-    """List tasks, models, suites, methods or metrics."""
+    """List tasks, models, suites, methods or metrics; or, with `fitted`, the fitted predictors that a store keeps.
+
+    A fitted predictor is a model for `glmbench predict -m NAME`.
+    """
     from glmbench.cli.printing import print_json, print_table
     from glmbench.errors import UsageError
 
     if what not in WHAT:
         raise UsageError(f"cannot list {what!r}; want one of {', '.join(WHAT)}")
-    rows = [row for row in _rows(what) if pattern.lower() in str(row["name"]).lower()]
+    listed = _fitted(store) if what == "fitted" else _rows(what)
+    rows = [row for row in listed if pattern.lower() in " ".join(map(str, row.values())).lower()]
     if as_json:
         print_json(rows)
     elif not rows:
-        print(f"no {what.removesuffix('s')} has {pattern!r} in its name")
+        where = f" in {store}" if what == "fitted" else ""
+        print(f"no {what.removesuffix('s')}{where} matches {pattern!r}" if pattern else f"nothing{where}")
     else:
         for columns, same in groupby(rows, list):
             right = ("bp", "classes", "parameters")
@@ -38,6 +45,27 @@ def _cell(value: object) -> object:
     if isinstance(value, int):
         return f"{value:,}"
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else value
+
+
+def _fitted(store: Path) -> list[dict[str, object]]:
+    """What the results of a store keep, by task and model."""
+    from glmbench.models.fitted.about import ABOUT, FOLDER, About
+
+    rows = []
+    for path in sorted((store / "results").glob(f"*/{FOLDER}/{ABOUT}")):
+        about = About.model_validate_json(path.read_bytes())
+        rows.append(
+            {
+                "name": f"fitted:{store}/{path.parts[-3][:12]}",
+                "task": about.task,
+                "model": about.model,
+                "method": about.method,
+                "budget": about.budget,
+                "seed": about.seed,
+                "keeps": about.part,
+            }
+        )
+    return sorted(rows, key=lambda row: (row["task"], row["model"], row["method"], row["budget"], row["seed"]))
 
 
 def _zoo() -> list[dict[str, object]]:
@@ -64,6 +92,7 @@ def _rows(what: str) -> list[dict[str, object]]:
             {
                 "name": card.name,
                 "versions": tuple(later.version for later in versions(card.name)),
+                "group": card.group,
                 "bp": card.length,
                 "classes": len(card.classes) or None,
                 "metric": card.metric,

@@ -104,6 +104,8 @@ def _print_task(task: Task) -> None:
 
     card = task.card
     facts = {
+        "kind": "" if card.kind == "classification" else card.kind,
+        "group": card.group,
         "species": ", ".join(card.species),
         "length": f"{card.length} bp" if card.length else "",
         "classes": ", ".join(card.classes),
@@ -128,7 +130,13 @@ def _print_task(task: Task) -> None:
 
 
 def _labels(task: Task, labels: pl.Series) -> str:
-    """Rows of each class, or the range of a measurement."""
+    """Rows of each class, rows with each label, bases of each class, or the range of a measurement."""
+    if task.card.kind == "multilabel":
+        names = task.card.classes
+        with_it = [sum(row[label] for row in labels) for label in range(len(names))]
+        return ", ".join(f"{name}: {n:,}" for name, n in zip(names, with_it, strict=True))
+    if task.card.kind == "per-base":
+        labels = labels.explode().filter(labels.explode() >= 0)
     if task.card.kind == "regression":
         values = sorted(map(float, labels))
         return f"{values[0]:.3g} to {values[-1]:.3g}, median {values[len(values) // 2]:.3g}"

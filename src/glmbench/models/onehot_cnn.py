@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glmbench.errors import Unsupported, UsageError
+from glmbench.errors import UsageError
 from glmbench.models.model import Input, ModelCard
 from glmbench.models.reference import ModelReference, Options, refuse_revision
-from glmbench.networks.configs import OneHotCNNConfig
+from glmbench.networks.configs import OneHotBaseCNNConfig, OneHotCNNConfig
 from glmbench.sequences.alphabet import N, encode_batch
 from glmbench.sequences.encoding import one_hot
 from glmbench.storage.hashing import sha256_json
@@ -27,6 +27,7 @@ VERSION = 1
 
 
 CONFIG = OneHotCNNConfig()
+BASE_CONFIG = OneHotBaseCNNConfig()
 GAP = "N" * 20
 """Between the two sequences of a pair."""
 
@@ -66,18 +67,16 @@ class OneHotCNNModel:
     def trainable(self, outputs: int, *, seed: int, per_base: bool = False) -> tuple[nn.Module, OneHotCollate]:
         """A fresh network with `outputs` outputs, its weights drawn from `seed`, and its collate.
 
-        Raises:
-            Unsupported: single bases were asked about; it answers for whole sequences.
+        For single bases it is another network, without pooling: `networks.onehot_cnn.OneHotBaseCNN`.
         """
         import torch
 
-        if per_base:
-            raise Unsupported("onehot-cnn answers for whole sequences, not for single bases")
-
-        from glmbench.networks.onehot_cnn import OneHotCNN
+        from glmbench.networks.onehot_cnn import OneHotBaseCNN, OneHotCNN
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
+            if per_base:
+                return OneHotBaseCNN(replace(BASE_CONFIG, outputs=outputs)), OneHotCollate()
             return OneHotCNN(replace(CONFIG, outputs=outputs)), OneHotCollate()
 
 

@@ -44,3 +44,25 @@ class OneHotCNNConfig:
         inputs = (4, *self.channels[:-1])
         convolutions = sum(i * o * k for i, o, k in zip(inputs, self.channels, self.kernels, strict=True))
         return convolutions + 2 * sum(self.channels)
+
+
+@dataclass(frozen=True)
+class OneHotBaseCNNConfig:
+    """Sizes of `networks.onehot_cnn.OneHotBaseCNN`; with the defaults a base sees 49 bases to either side."""
+
+    channels: int = 64
+    kernels: tuple[int, ...] = (15, 7, 7, 7)
+    """Odd kernel width of each convolution."""
+    dilations: tuple[int, ...] = (1, 2, 4, 8)
+    """Distance of the positions that a kernel reads."""
+    dropout: float = 0.1
+    outputs: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that make no network."""
+        if not self.kernels or len(self.kernels) != len(self.dilations):
+            raise UsageError(f"one dilation per kernel is wanted, got {self.kernels} and {self.dilations}")
+        if any(kernel < 1 or kernel % 2 == 0 for kernel in self.kernels):
+            raise UsageError(f"kernels {self.kernels}: want odd widths, so that an output position has a centre")
+        if min(self.channels, *self.dilations, self.outputs) < 1 or not 0 <= self.dropout < 1:
+            raise UsageError(f"sizes of a one-hot CNN must be positive, got {self}")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glmbench.networks.configs import OneHotCNNConfig
+from glmbench.networks.configs import OneHotBaseCNNConfig, OneHotCNNConfig
 
 
 class OneHotCNN(nn.Module):
@@ -59,6 +59,37 @@ class OneHotCNN(nn.Module):
         mean = x.mean((2, 3)) if lengths is None else x.sum((2, 3)) / lengths[:, None]
         x = torch.cat((x.amax((2, 3)), mean), dim=1)  # (B, 2C)
         out: Tensor = self.head(self.dropout(x))
+        return out
+
+
+class OneHotBaseCNN(nn.Module):
+    """Convolutions of growing reach, batch norm and ReLU, without pooling; a linear head on every base.
+
+    With the default sizes a base sees 49 bases to either side. Inputs are those of `OneHotCNN`.
+    """
+
+    def __init__(self, config: OneHotBaseCNNConfig) -> None:
+        super().__init__()
+        self.config = config
+        inputs = (4, *[config.channels] * (len(config.kernels) - 1))
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(i, config.channels, (1, k), padding=(0, d * (k // 2)), dilation=(1, d), bias=False)
+            for i, k, d in zip(inputs, config.kernels, config.dilations, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(config.channels) for _ in config.kernels)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.channels, config.outputs)
+        for weight in self.parameters():
+            if weight.dim() == 4:
+                weight.data = weight.data.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Scores of every base, (B, L, outputs), before any softmax; those beyond a sequence's end mean nothing."""
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = functional.relu(norm(convolution(x)))  # (B, C, 1, L)
+            if lengths is not None:
+                x = x.masked_fill(_beyond(lengths, x.shape[3]), 0.0)
+        out: Tensor = self.head(self.dropout(x[:, :, 0].transpose(1, 2)))
         return out
 
 
