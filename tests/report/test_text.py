@@ -22,8 +22,8 @@ def test_the_methods_paragraph_names_what_was_run() -> None:
         "Published figures",
         "Stand-ins",
         "Where test rows have an exact, reverse-complement or near-duplicate in a training or dev split",
-        "Species of the tasks in pre-training, by the models' cards: seen (10 scores), not seen (10 scores) and unknown "
-        "(10 scores).",
+        "Species of the tasks in pre-training, by the models' cards: seen (10 scores), not seen (10 scores) and "
+        "unknown (10 scores).",
     ):
         assert expected in text
 
