@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -63,12 +66,13 @@ def command(
 ) -> None:
     """Run models on tasks beside controls. Finished jobs are not done again; the same command resumes after any end.
 
-    Exit code 1 where a job failed; skips (absent files, impossible combinations) are told and are no failure.
+    Exit code 1 where a job failed; skips (absent files, impossible combinations) are told and are no failure. Under
+    torchrun every training is shared by all devices, at the recipe's batch.
     """
     from glmbench.cli.options import objects, request
     from glmbench.cli.printing import print_json
     from glmbench.evaluation.plan import plan
-    from glmbench.evaluation.run import run
+    from glmbench.evaluation.run import assist, run
     from glmbench.evaluation.store import Store
 
     opened = objects(mirror, offline, trust_remote_code)
@@ -77,16 +81,32 @@ def command(
         opened,
     )
     outcomes = []
-    for outcome in run(made, Store(store), opened, keep):
-        outcomes.append(outcome)
-        if as_json:
-            print_json(line(outcome.result))
+    with _processes() as first:
+        if not first:
+            assist(made, opened)
+            return
+        for outcome in run(made, Store(store), opened, keep):
+            outcomes.append(outcome)
+            if as_json:
+                print_json(line(outcome.result))
     if not as_json:
         tasks = list(dict.fromkeys(job.task for job in made.jobs))
         place = {job.address: (tasks.index(job.task), at) for at, job in enumerate(made.jobs)}
         _print(sorted(outcomes, key=lambda outcome: place[outcome.result.job.address]), store)
     if any(outcome.result.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _processes() -> Iterator[bool]:
+    """Join the processes that torchrun started, if it did; whether this is the first."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield True
+        return
+    from glmbench.training import distributed
+
+    with distributed.process_group():
+        yield distributed.first()
 
 
 def line(result: Result) -> dict[str, Any]:

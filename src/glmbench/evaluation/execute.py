@@ -24,10 +24,11 @@ from glmbench.evaluation.plan import REFERENCE, Trouble
 from glmbench.evaluation.predictions import defined, predictions_of
 from glmbench.methods import registry as methods
 from glmbench.methods.examples import inputs_of, single_sequences
+from glmbench.methods.method import Fit
 from glmbench.metrics.scores import evaluate
 from glmbench.models.embedding_cache import CachedEmbeddings
 from glmbench.models.fitted.saving import Fitted, is_small, save
-from glmbench.models.model import Embeds, ModelCard
+from glmbench.models.model import Embeds, Model, ModelCard
 from glmbench.models.reporting import NotesInput
 from glmbench.tasks.budget import Budget
 from glmbench.tasks.task import ReportsLetters, Task, is_paired
@@ -78,20 +79,41 @@ def unfinished(job: Job, trouble: Trouble) -> Result:
     )
 
 
-def _finished(job: Job, objects: Objects) -> Execution:
+def take_part(job: Job, objects: Objects) -> None:
+    """Do what a process that trains together with others does of a job: its share of the fit, and nothing else.
+
+    What goes wrong here goes wrong in the first process too, which keeps it.
+    """
+    with suppress(Exception):
+        task, model = _opened(job, objects)
+        _fit(job, objects, task, model)
+
+
+def _opened(job: Job, objects: Objects) -> tuple[Task, Model]:
+    """The task and the model of a job, as they were when it was planned."""
     task = objects.task(job.task, job.limit)
     if task.data_hash() != job.data:
         raise DataError(f"{job.task}: the data changed since the plan was made; run the same command again")
-    if job.method == REFERENCE:
-        return Execution(*_reference(job, task))
     model = objects.model(job.model)
     if model.card.fingerprint != job.fingerprint:
         raise DataError(f"{job.model}: the model changed since the plan was made; run the same command again")
-    _reset_peak_memory()
-    started, started_cpu = time.perf_counter(), time.process_time()
+    return task, model
+
+
+def _fit(job: Job, objects: Objects, task: Task, model: Model) -> tuple[Fit, Model]:
+    """The fit of a job, and the model as the method saw it."""
     method = methods.make(job.method, job.recipe, objects.access.cache / "training")
     asked = objects.embedder(job.model) if method.needs is Embeds else model
-    fit = method.fit(asked, task, budget=Budget.parse(job.budget), seed=job.seed)
+    return method.fit(asked, task, budget=Budget.parse(job.budget), seed=job.seed), asked
+
+
+def _finished(job: Job, objects: Objects) -> Execution:
+    if job.method == REFERENCE:
+        return Execution(*_reference(job, objects.task(job.task, job.limit)))
+    task, model = _opened(job, objects)
+    _reset_peak_memory()
+    started, started_cpu = time.perf_counter(), time.process_time()
+    fit, asked = _fit(job, objects, task, model)
     fitted = time.perf_counter()
     test = task.load(SPLIT)
     inputs = inputs_of(test, job.recipe.get("pairs", "pair"))

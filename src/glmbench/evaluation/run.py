@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from glmbench.evaluation.execute import execute, unfinished
+from glmbench.evaluation.execute import execute, take_part, unfinished
 from glmbench.evaluation.job import Job, Result
 from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import Plan
 from glmbench.evaluation.store import Store
+from glmbench.methods.registry import trains
 from glmbench.progress import progress
 
 POLL_SECONDS = 0.5
@@ -35,9 +37,54 @@ def run(plan: Plan, store: Store, objects: Objects, keep: Keep = "small") -> Ite
     A job that another process is at is left to it and looked for at the end; should that process die, the job is done
     here. Skips and failures are attempted again each time.
 
+    Under torchrun (`training.distributed.process_group`) this is for the first process; the others `assist`. Each
+    training is then shared by all of them, at the recipe's batch.
+
     Raises:
         StoreError: nothing can be written; what is finished stays.
     """
+    try:
+        yield from _run(plan, store, objects, keep)
+    finally:
+        _announce(_NO_MORE)
+
+
+def assist(plan: Plan, objects: Objects) -> None:
+    """Take part in the trainings of a plan that the first process does, until it has no more."""
+    while (place := _announced()) != _NO_MORE:
+        job = plan.jobs[place]
+        objects.forget_models(keep=job.model)
+        take_part(job, objects)
+
+
+_NO_MORE = -1
+
+
+def _announce(place: int) -> None:
+    """Tell the processes that assist which job comes now; nobody is told where there are none."""
+    if _together():
+        _announced(place)
+
+
+def _announced(place: int = _NO_MORE) -> int:
+    """The place in the plan that the first process says."""
+    import torch
+
+    from glmbench.training import distributed
+
+    return int(distributed.from_first(place, torch.device("cpu")))
+
+
+def _together() -> bool:
+    """Whether several processes of torchrun run this plan."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return False
+    from glmbench.training import distributed
+
+    return distributed.processes() > 1
+
+
+def _run(plan: Plan, store: Store, objects: Objects, keep: Keep) -> Iterator[Outcome]:
     store.sweep()
     waiting: list[Job] = []
     with progress("running", total=len(plan.jobs)) as bar:
@@ -79,6 +126,8 @@ def _one(job: Job, plan: Plan, store: Store, objects: Objects, keep: Keep) -> Ou
         if address in store:  # finished by another process between the look and the claim
             return Outcome(store.get(address), found=True)
         objects.forget_models(keep=job.model)
+        if trains(job.method):
+            _announce(plan.jobs.index(job))
         done = execute(job, objects)
         if done.predictions is None:
             store.put_attempt(done.result)

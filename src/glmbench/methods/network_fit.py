@@ -167,7 +167,7 @@ def _attempt(training: Training, task: Task, target: Target, split: Split, seed:
         reverse_complements=recipe.reverse_complement,
         batch_codes=training.at_once,
     )
-    judged = collapse(module, target, stop_on, recipe.precision)
+    judged = _agreed(collapse(module, target, stop_on, recipe.precision))
     selected = None if stop_on is None else task.card.metric if training.select == "metric" else "loss"
     return _Attempt(seed, predictor, {**made, **judged, **record.summary(), "selected_by": selected})
 
@@ -196,6 +196,17 @@ def _shared_out(plan: Plan, parts: int) -> Plan:
 
 def _evaluate(training: Training, task: Task, target: Target, stop_on: InMemoryBatches) -> Evaluate:
     return loss_on(target, stop_on) if training.select == "loss" else metric_on(target, stop_on, task.card.metric)
+
+
+def _agreed(judged: dict[str, Any]) -> dict[str, Any]:
+    """What was judged, with the first process's word on a collapse: those that train together go on together."""
+    import torch
+
+    from glmbench.training import distributed
+
+    if judged["collapsed"] is None or distributed.processes() == 1:
+        return judged
+    return judged | {"collapsed": bool(distributed.from_first(float(judged["collapsed"]), torch.device("cpu")))}
 
 
 def _labels(target: Target, split: Split) -> dict[str, Any]:
