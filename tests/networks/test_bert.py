@@ -13,7 +13,7 @@ import transformers
 from torch import Tensor
 
 from glmbench.errors import Unsupported
-from glmbench.networks.bert import BertForMaskedLM
+from glmbench.networks.bert import BertForMaskedLM, BertForSequenceClassification
 from glmbench.networks.packing import Packing
 
 TINY: dict[str, Any] = {
@@ -108,3 +108,81 @@ def test_states_of_the_tokens_asked_about_are_those_of_all(network: BertForMaske
     asked = torch.tensor([0, 7, 3, 27])
     whole = network.packed_states(ids, packing)
     torch.testing.assert_close(network.packed_states(ids, packing, asked), whole[asked], atol=1e-5, rtol=1e-5)
+
+
+def classifiers() -> tuple[BertForSequenceClassification, transformers.BertForSequenceClassification]:
+    """Ours and transformers' own with the same weights."""
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    theirs = transformers.BertForSequenceClassification(transformers.BertConfig(**TINY, num_labels=3))
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    ours = BertForSequenceClassification(theirs.config)
+    ours.load_state_dict(theirs.state_dict())
+    return ours.eval(), theirs.eval()
+
+
+def padded(*lengths: int) -> dict[str, Tensor]:
+    """Padding on the right is an ordinary token, to be ignored."""
+    torch.manual_seed(2)
+    ids = torch.randint(5, 40, (len(lengths), max(lengths)))
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    kinds = torch.randint(0, 2, ids.shape)
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": kinds}
+
+
+@pytest.mark.parametrize("given", ["all", "no types", "no mask", "ids"])
+@pytest.mark.parametrize("lengths", [(16, 16, 16), (5, 16, 1, 16, 9), (7,)])
+def test_scores_and_gradients_of_the_classifier_are_those_of_transformers(lengths: tuple[int, ...], given: str) -> None:
+    left_out = {"no types": ("token_type_ids",), "no mask": ("attention_mask",), "all": ()}
+    inputs = padded(*lengths)
+    for name in left_out.get(given, ("token_type_ids", "attention_mask")):
+        del inputs[name]
+    ours, theirs = classifiers()
+    found, wanted = ours(**inputs).logits, theirs(**inputs).logits
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+    weights = torch.arange(1.0, wanted.numel() + 1).view_as(wanted)
+    (found * weights).sum().backward()
+    (wanted * weights).sum().backward()
+    gradients = dict(ours.named_parameters())
+    for name, parameter in theirs.named_parameters():
+        got = gradients[name].grad
+        assert parameter.grad is not None
+        torch.testing.assert_close(
+            torch.zeros_like(parameter) if got is None else got, parameter.grad, atol=2e-4, rtol=1e-3
+        )
+
+
+def test_the_last_layer_of_the_classifier_is_computed_for_the_first_token_alone() -> None:
+    ours, _ = classifiers()
+    widths: list[int] = []
+    layers: Any = ours.bert.encoder.layer
+    for layer in layers:
+        layer.output.register_forward_hook(lambda module, inputs, output: widths.append(len(output)))
+    ours(**padded(5, 16, 1))
+    assert widths == [22, 3]
+
+
+def test_a_classifier_refuses_a_sequence_beyond_its_positions() -> None:
+    with pytest.raises(Unsupported, match="a sequence has 17 tokens, this BERT has 16 positions"):
+        classifiers()[0](**padded(17, 3))
+
+
+def test_dropout_of_the_classifier_is_on_while_training_alone() -> None:
+    ours, _ = classifiers()
+    inputs = padded(9, 4)
+    assert torch.equal(ours(**inputs).logits, ours(**inputs).logits)
+    ours.train()
+    assert not torch.equal(ours(**inputs).logits, ours(**inputs).logits)
+
+
+def test_a_classifier_in_bf16_stays_near_float32() -> None:
+    ours, _ = classifiers()
+    inputs = padded(9, 16, 5)
+    exact = ours(**inputs).logits
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = ours(**inputs).logits
+    assert torch.nn.functional.cosine_similarity(scores.float(), exact).min() > 0.99
+    scores.float().sum().backward()
+    assert all(weight.grad is None or torch.isfinite(weight.grad).all() for weight in ours.parameters())

@@ -195,3 +195,66 @@ def test_weights_that_nothing_reads_are_known_by_name() -> None:
     unread.append("encoder.layer.0.attention.self.rotary_embeddings.inv_freq")
     assert [FAMILY.rename(f"esm.{name}") for name in unread] == [None] * 4
     assert FAMILY.rename("lm_head.bias") == "lm_head.bias"
+
+
+def padded(rows: list[list[int]], *, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Ids and their mask; the padding has an ordinary token, to be ignored."""
+    longest = max(map(len, rows))
+    fill = [[9] * (longest - len(row)) for row in rows]
+    both = [empty + row if left else row + empty for row, empty in zip(rows, fill, strict=True)]
+    real = [[0] * len(empty) + [1] * len(row) for row, empty in zip(rows, fill, strict=True)]
+    mask = torch.tensor(real)
+    return torch.tensor(both), mask if left else mask.flip(1)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Any:
+    return spread(NucleotideTransformerForSequenceClassification(NucleotideTransformerConfig(**SIZES, num_labels=3)))
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_the_first_token_alone_gives_the_scores_and_gradients_of_all(
+    left: bool, classifier: Any, rows: list[list[int]]
+) -> None:
+    ids, mask = padded(rows, left=left)
+    found = []
+    for every in (False, True):
+        classifier.zero_grad(set_to_none=True)
+        scores = classifier(ids, mask, output_hidden_states=every).logits
+        (scores * torch.arange(1.0, scores.numel() + 1).view_as(scores)).sum().backward()
+        named = classifier.named_parameters()
+        found.append((scores.detach(), {name: weight.grad for name, weight in named if weight.grad is not None}))
+    (first, of_first), (whole, of_whole) = found
+    torch.testing.assert_close(first, whole, atol=1e-5, rtol=1e-5)
+    assert of_first.keys() == of_whole.keys()
+    for name, gradient in of_whole.items():
+        torch.testing.assert_close(of_first[name], gradient, atol=1e-3, rtol=1e-3)
+    assert left or (of_whole["esm.embeddings.word_embeddings.weight"].abs().sum(1) > 0).sum() > 10
+
+
+@torch.no_grad()
+def test_scores_are_those_of_each_row_alone_by_the_head_of_transformers(classifier: Any, rows: list[list[int]]) -> None:
+    from transformers import EsmConfig
+    from transformers.models.esm.modeling_esm import EsmClassificationHead
+
+    head = EsmClassificationHead(EsmConfig(**SIZES, pad_token_id=1, num_labels=3)).eval()
+    head.load_state_dict(classifier.classifier.state_dict())
+    together = classifier(*padded(rows)).logits
+    for row, found in zip(rows, together, strict=True):
+        states = classifier.esm(torch.tensor([row])).last_hidden_state
+        torch.testing.assert_close(found, head(states)[0], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_the_last_layer_is_computed_for_the_first_token_alone(classifier: Any, rows: list[list[int]]) -> None:
+    widths: list[int] = []
+    hooks = [
+        layer.output.register_forward_hook(lambda module, inputs, output: widths.append(len(output)))
+        for layer in classifier.esm.encoder.layer
+    ]
+    tokens = sum(map(len, rows))
+    classifier(*padded(rows))
+    classifier(*padded(rows, left=True))
+    for hook in hooks:
+        hook.remove()
+    assert widths == [tokens, tokens, len(rows), tokens, tokens, tokens]

@@ -171,6 +171,78 @@ def test_only_what_wants_a_gradient_gets_one_where_small_products_are_slow() -> 
     torch.testing.assert_close(v.grad.sum(), torch.tensor(float(v.numel())))
 
 
+def exact_gradients(tensors: tuple[Tensor, ...], packing: Packing, weights: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Attention written out and its gradients, in float32, of the same numbers."""
+    plain = [x.detach().float().requires_grad_() for x in tensors]
+    q, k, v = plain
+    mixed = written_out(q, k, v, packing, SLOPES, None)
+    return mixed.detach(), list(torch.autograd.grad((mixed * weights).sum(), plain))
+
+
+@pytest.mark.parametrize("lengths", PACKINGS.values(), ids=PACKINGS)
+def test_bf16_with_gradients_is_float32_rounded_once_for_short_sequences(lengths: tuple[int, ...]) -> None:
+    packing = packing_of(*lengths)
+    tensors = drawn(packing.tokens, torch.bfloat16)
+    mixed = attention.SdpaAttention(packing, SLOPES)(*tensors)
+    weights = torch.randn(mixed.shape).bfloat16().float()
+    exact, gradients = exact_gradients(tensors, packing, weights)
+    ours = torch.autograd.grad(mixed, tensors, weights.bfloat16())
+    assert {x.dtype for x in (mixed, *ours)} == {torch.bfloat16}
+    torch.testing.assert_close(mixed.float(), exact, atol=1e-5, rtol=2**-8)
+    for one, other in zip(ours, gradients, strict=True):
+        torch.testing.assert_close(one.float(), other, atol=1e-5, rtol=2**-8)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "gradients", "products"),
+    [
+        ((500, 500), True, torch.float32),
+        ((9, 511), True, torch.float32),
+        ((9, 512), True, torch.bfloat16),
+        ((9, 500), False, torch.bfloat16),
+    ],
+)
+def test_attention_is_differentiated_in_half_precision_from_512_tokens_on(
+    lengths: tuple[int, ...], gradients: bool, products: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packing = packing_of(*lengths)
+    q, k, v = (x.detach().requires_grad_(gradients) for x in drawn(packing.tokens, torch.bfloat16))
+    seen = set()
+    written = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(*args: Any, **kwargs: Any) -> Tensor:
+        seen.add(args[0].dtype)
+        return written(*args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    mixed = attention.SdpaAttention(packing, None)(q, k, v)
+    assert seen == {products}
+    assert mixed.dtype is torch.bfloat16
+
+
+def test_bf16_of_long_sequences_stays_near_float32_too() -> None:
+    packing = packing_of(520)
+    q, k, v = drawn(packing.tokens, torch.bfloat16)
+    exact = [x.detach().float().requires_grad_() for x in (q, k, v)]
+    mixed = attention.SdpaAttention(packing, None)(q, k, v)
+    wanted = attention.SdpaAttention(packing, None)(*exact)
+    assert (mixed.float() - wanted).abs().max() < 0.01
+    ours, theirs = (torch.autograd.grad(x.float().pow(2).sum(), y) for x, y in ((mixed, (q, k, v)), (wanted, exact)))
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.nn.functional.cosine_similarity(one.float().flatten(), other.flatten(), dim=0) > 0.999
+
+
+def test_bf16_without_a_gradient_of_the_values_asks_for_none() -> None:
+    packing = packing_of(9, 4)
+    q, k, v = drawn(packing.tokens, torch.bfloat16)
+    v = v.detach()
+    mixed = attention.SdpaAttention(packing, None)(q, k, v)
+    mixed.sum().backward()
+    assert q.grad is not None
+    assert k.grad is not None
+    assert v.grad is None
+
+
 def test_dropout_drops_weights() -> None:
     packing = packing_of(30)
     q, k, v = drawn(packing.tokens)
