@@ -125,10 +125,34 @@ class SdpaAttention:
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, window: int | None = None) -> Tensor:
         """See `Attention`."""
+        return self._computed(lambda q, k, v: self._mixed(q, k, v, window), q, k, v)
+
+    def of_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Mixed values, (sequences, heads, dim), of the first token of each sequence alone, by its query of that shape.
+
+        Without ALiBi; keys and values are (tokens, heads, dim).
+        """
+        assert self._slopes is None
+        return self._computed(self._first, q, k, v)
+
+    def _computed(self, function: Callable[..., Tensor], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """What a function makes of queries, keys and values, in the kind of products that is quicker here."""
         if not (small_products_are_slow(q) or self._half_gradients_are_slow(q)):
-            return self._mixed(q, k, v, window)
-        mixed: Tensor = _PlainFloat32.apply(lambda q, k, v: self._mixed(q, k, v, window), q, k, v)
+            return function(q, k, v)
+        mixed: Tensor = _PlainFloat32.apply(function, q, k, v)
         return mixed
+
+    def _first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        sizes = [sequences * length for sequences, length in self._runs]
+        queries = torch.split(q, [sequences for sequences, _ in self._runs])
+        mixed = []
+        for run, q_run, k_run, v_run in zip(
+            self._runs, queries, torch.split(k, sizes), torch.split(v, sizes), strict=True
+        ):
+            k_run, v_run = (x.view(*run, *x.shape[1:]).transpose(1, 2) for x in (k_run, v_run))
+            out = functional.scaled_dot_product_attention(q_run[:, :, None], k_run, v_run, dropout_p=self._dropout)
+            mixed.append(out[:, :, 0])
+        return torch.cat(mixed)
 
     def _half_gradients_are_slow(self, q: Tensor) -> bool:
         """Whether torch's backward pass of attention in half precision would cost more than the forward pass saves.

@@ -6,7 +6,7 @@ everybody has.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from transformers import BertForSequenceClassification as TransformersBertClassi
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from glmbench.errors import Unsupported
-from glmbench.networks.attention import Attention, Needs, make_attention, product_dtype
+from glmbench.networks.attention import Attention, Needs, SdpaAttention, make_attention, product_dtype
 from glmbench.networks.attention_choice import Choice
 from glmbench.networks.packing import Packing
 from glmbench.networks.unpadding import find_rows, positions
@@ -60,8 +60,7 @@ class BertForSequenceClassification(TransformersBertClassifier):
         """
         rows = find_rows(input_ids, attention_mask)
         kinds = None if token_type_ids is None else rows.pack(token_type_ids)
-        first = rows.packing.offsets[:-1].long()
-        states = _packed_states(self, rows.pack(input_ids), rows.packing, kinds, first)
+        states = _packed_states(self, rows.pack(input_ids), rows.packing, kinds, None, first=True)
         pooler: Any = self.bert.pooler
         pooled = pooler(states[:, None])
         return SequenceClassifierOutput(logits=self.classifier(self.dropout(pooled)))
@@ -73,8 +72,19 @@ def _packed_states(
     packing: Packing,
     kinds: Tensor | None,
     asked: Tensor | None,
+    *,
+    first: bool = False,
 ) -> Tensor:
-    """Last hidden states (tokens, dim), or (n, dim) of the tokens asked about; `kinds` are token types, (tokens,)."""
+    """Last hidden states (tokens, dim), or (n, dim) of the tokens asked about.
+
+    Args:
+        network: whose.
+        ids: int64 (tokens,).
+        packing: of them.
+        kinds: token types, (tokens,); None: all 0.
+        asked: places of tokens; None: all.
+        first: the first token of each sequence is asked about; its query alone goes into the last attention.
+    """
     config: Any = network.config
     if packing.longest > config.max_position_embeddings:
         raise Unsupported(
@@ -86,16 +96,24 @@ def _packed_states(
         0
     ]
     attend = _attention(network, x, packing)
+    if first:
+        asked = packing.offsets[:-1].long()
+    alone = first and isinstance(attend, SdpaAttention)
     layers: Any = network.bert.encoder.layer
     for layer in layers:
-        projections = layer.attention.self
+        self_attention = layer.attention.self
+        last = asked is not None and layer is layers[-1]
+        seen = x[asked] if last and alone else x
         q, k, v = (
-            project(x).view(len(x), config.num_attention_heads, -1)
-            for project in (projections.query, projections.key, projections.value)
+            project(states).view(len(states), config.num_attention_heads, -1)
+            for project, states in ((self_attention.query, seen), (self_attention.key, x), (self_attention.value, x))
         )
-        mixed = attend(q, k, v).flatten(1)
-        if asked is not None and layer is layers[-1]:
-            mixed, x = mixed[asked], x[asked]
+        if last and alone:
+            mixed, x = cast(SdpaAttention, attend).of_first(q, k, v).flatten(1), seen
+        else:
+            mixed = attend(q, k, v).flatten(1)
+            if last:
+                mixed, x = mixed[asked], x[asked]
         x = layer.attention.output(mixed, x)
         x = layer.output(layer.intermediate(x), x)
     states: Tensor = x
