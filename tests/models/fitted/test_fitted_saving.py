@@ -44,11 +44,13 @@ def test_a_predictor_that_was_kept_answers_the_same(name: str, checkpoint: Check
     np.testing.assert_array_equal(got, wanted)
     if hasattr(predictor, "notes"):
         assert again.notes(asked) == predictor.notes(asked)
+        for setting in ("target", "form", "precision", "reverse_complements", "batch_codes"):
+            assert getattr(again, setting) == getattr(predictor, setting), setting
     assert again.card.pairs == kind.pairs
     assert again.card.several_labels == (kind.labels == "labels")
     assert again.card.outputs == (() if kind.labels == "values" else card(kind.labels).classes)
     assert again.card.reference == f"fitted:{folder}"
-    if kind.method == "lora" or kind.method == "probe":
+    if kind.method in ("lora", "probe"):
         assert is_small(predictor)
         assert is_small(again)
     else:
