@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -49,11 +50,17 @@ def _cell(value: object) -> object:
 
 def _fitted(store: Path) -> list[dict[str, object]]:
     """What the results of a store keep, by task and model."""
+    from pydantic import ValidationError
+
     from glmbench.models.fitted.about import ABOUT, FOLDER, About
 
     rows = []
     for path in sorted((store / "results").glob(f"*/{FOLDER}/{ABOUT}")):
-        about = About.model_validate_json(path.read_bytes())
+        try:
+            about = About.model_validate_json(path.read_bytes())
+        except ValidationError:
+            print(f"{path} is damaged; remove its folder", file=sys.stderr)
+            continue
         rows.append(
             {
                 "name": f"fitted:{store}/{path.parts[-3][:12]}",

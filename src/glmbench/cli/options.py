@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -129,6 +130,9 @@ def _setting(text: str) -> tuple[str, str, Any]:
     if not (equals and dot and key) or method not in METHODS:
         raise UsageError(f"--set {text}: want METHOD.KEY=VALUE with a method of {', '.join(METHODS)}")
     try:
-        return method, key, tomllib.loads(f"value = {value}")["value"]
+        read = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return method, key, value.strip()
+    if isinstance(read, float) and not math.isfinite(read):
+        raise UsageError(f"--set {text}: want a finite number")
+    return method, key, read

@@ -154,6 +154,12 @@ def _print(outcomes: list[Outcome], store: Path) -> None:
         for (task, reason), models in reasons.items():
             jobs = sum(models.values())
             print(f"{word}: {task} × {', '.join(models)} ({jobs} job{'s' if jobs > 1 else ''}): {reason}")
+    unkept: dict[str, int] = defaultdict(int)
+    for outcome in outcomes:
+        if outcome.not_kept is not None:
+            unkept[outcome.not_kept] += 1
+    for reason, number in unkept.items():
+        print(f"fitted predictors not kept ({number} job{'s' if number > 1 else ''}): {reason}")
     made = sum(not outcome.found for outcome in outcomes)
     all_of_them = f"{len(outcomes)} job{'s' if len(outcomes) != 1 else ''}"
     print(f"{all_of_them}, {len(outcomes) - made} found finished; results in {store}")

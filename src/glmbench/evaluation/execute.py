@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from glmbench.environment import environment
-from glmbench.errors import DataError
+from glmbench.errors import DataError, GlmbenchError
 from glmbench.evaluation.job import Cost, Job, Result
 from glmbench.evaluation.leakage import leakage_details
 from glmbench.evaluation.objects import Objects
@@ -47,12 +48,14 @@ class Execution:
         predictions: of a finished one.
         keep: of a finished fit, writes its predictor into an empty folder.
         keeps_little: whether that is small: a linear model, or adapters and a head.
+        checkpoints: folders that are of no more use when the result is kept.
     """
 
     result: Result
     predictions: pl.DataFrame | None = None
     keep: Callable[[Path], None] | None = None
     keeps_little: bool = False
+    checkpoints: tuple[Path, ...] = ()
 
 
 def execute(job: Job, objects: Objects) -> Execution:
@@ -64,7 +67,18 @@ def execute(job: Job, objects: Objects) -> Execution:
     try:
         return _finished(job, objects)
     except Exception as error:
+        if shared() and not isinstance(error, GlmbenchError):
+            raise  # the processes that train along do not know of it, and must end too
         return Execution(unfinished(job, Trouble.of(error)))
+
+
+def shared() -> bool:
+    """Whether other processes train along."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return False
+    from glmbench.training import distributed
+
+    return distributed.processes() > 1
 
 
 def unfinished(job: Job, trouble: Trouble) -> Result:
@@ -82,9 +96,10 @@ def unfinished(job: Job, trouble: Trouble) -> Result:
 def take_part(job: Job, objects: Objects) -> None:
     """Do what a process that trains together with others does of a job: its share of the fit, and nothing else.
 
-    What goes wrong here goes wrong in the first process too, which keeps it.
+    What our own errors say (data, recipe, a loss that diverged) goes wrong in the first process too, which keeps it.
+    Anything else is of this process alone and ends it, and with it, by torchrun, all others: they would wait for it.
     """
-    with suppress(Exception):
+    with suppress(GlmbenchError):
         task, model = _opened(job, objects)
         _fit(job, objects, task, model)
 
@@ -143,7 +158,8 @@ def _finished(job: Job, objects: Objects) -> Execution:
     counts = {"train": int(details.pop("train_rows", 0)), SPLIT: test.height}
     result = _scored(job, task, model.card, predictions, counts=counts, details=details, cost=cost)
     about = Fitted(job.method, job.task, job.budget, job.seed, task.card.classes, is_paired(test))
-    return Execution(result, predictions, partial(save, fit.predictor, about), is_small(fit.predictor))
+    keep = partial(save, fit.predictor, about)
+    return Execution(result, predictions, keep, is_small(fit.predictor), fit.checkpoints)
 
 
 def _reference(job: Job, task: Task) -> tuple[Result, pl.DataFrame]:

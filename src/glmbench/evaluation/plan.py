@@ -68,6 +68,7 @@ def plan(request: Request, objects: Objects) -> Plan:
         objects.forget_models(keep=reference)
     if not planned:
         raise UsageError("nothing to run: name models (-m), and tasks (-t) or a suite (-s)")
+    _require_used(request, [job for job, _ in planned])
     jobs = {job.address: job for job, _ in planned}
     return Plan(tuple(jobs.values()), {job.address: trouble for job, trouble in planned if trouble is not None})
 
@@ -99,6 +100,17 @@ def _require_distinct(questions: list[_Question]) -> None:
         name, data = question.common["task"], question.common["data"]
         if seen.setdefault(name, data) != data:
             raise UsageError(f"two different tables are both named {name}; rename one of them")
+
+
+def _require_used(request: Request, jobs: list[Job]) -> None:
+    """Settings that no job heeds are a person's error."""
+    used = {job.method for job in jobs}
+    for method, key, _ in request.settings:
+        if method not in used:
+            raise UsageError(
+                f"--set {method}.{key}: no job of this run is by {method}, only by {', '.join(sorted(used))}; add "
+                f"--method {method}, or leave it out"
+            )
 
 
 def _reference_jobs(question: _Question) -> Iterator[Job]:
@@ -139,7 +151,7 @@ def _method(name: str, request: Request, question: _Question, model: str, budget
     recipe = question.suite.recipe(
         method=name,
         protocol=question.common["protocol"],
-        model=model,
+        model=_resolved(model),
         task=question.task.card.name,
         budget=str(budget),
     )
@@ -147,13 +159,32 @@ def _method(name: str, request: Request, question: _Question, model: str, budget
         recipe["precision"] = request.precision
     for method, key, value in request.settings:
         if method == name:
-            *outer, last = key.split(".")
-            inner = recipe
-            for part in outer:
-                inner[part] = dict(inner.get(part) or {})
-                inner = inner[part]
-            inner[last] = value
+            _lay_over(recipe, key, value)
     return methods.make(name, recipe)
+
+
+def _lay_over(recipe: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value of `--set` into a recipe; `lora.rank` is a key within another.
+
+    Raises:
+        UsageError: a key within one that holds no others.
+    """
+    *outer, last = key.split(".")
+    for part in outer:
+        inner = recipe.get(part) or {}
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set …{key}: {part} is {inner!r} and holds no {last}")
+        recipe[part] = dict(inner)
+        recipe = recipe[part]
+    recipe[last] = value
+
+
+def _resolved(reference: str) -> str:
+    """The reference that a name of the zoo stands for; any other as it is."""
+    if not reference.startswith("zoo:"):
+        return reference
+    resolved = zoo.resolve(parse_reference(reference))
+    return reference if resolved is None else str(resolved)
 
 
 def _models(request: Request, suite: Suite) -> tuple[str, ...]:

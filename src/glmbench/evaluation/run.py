@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from glmbench.evaluation.execute import execute, take_part, unfinished
+from glmbench.evaluation.execute import execute, shared, take_part, unfinished
 from glmbench.evaluation.job import Job, Result
 from glmbench.evaluation.objects import Objects
-from glmbench.evaluation.plan import Plan
+from glmbench.evaluation.plan import REFERENCE, Plan
 from glmbench.evaluation.store import Store
 from glmbench.methods.registry import trains
+from glmbench.methods.training import discard
 from glmbench.progress import progress
 
 POLL_SECONDS = 0.5
@@ -25,6 +26,8 @@ class Outcome:
 
     result: Result
     found: bool
+    not_kept: str | None = None
+    """Why the fitted predictor is not beside the result, where it should be."""
 
 
 Keep = Literal["small", "all", "none"]
@@ -62,26 +65,15 @@ _NO_MORE = -1
 
 def _announce(place: int) -> None:
     """Tell the processes that assist which job comes now; nobody is told where there are none."""
-    if _together():
+    if shared():
         _announced(place)
 
 
 def _announced(place: int = _NO_MORE) -> int:
-    """The place in the plan that the first process says."""
-    import torch
-
+    """The place in the plan that the first process says; waits as long as it takes."""
     from glmbench.training import distributed
 
-    return int(distributed.from_first(place, torch.device("cpu")))
-
-
-def _together() -> bool:
-    """Whether several processes of torchrun run this plan."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return False
-    from glmbench.training import distributed
-
-    return distributed.processes() > 1
+    return distributed.announced(place)
 
 
 def _run(plan: Plan, store: Store, objects: Objects, keep: Keep) -> Iterator[Outcome]:
@@ -115,7 +107,9 @@ def _one(job: Job, plan: Plan, store: Store, objects: Objects, keep: Keep) -> Ou
     """The outcome of one job, or None while another process is at it."""
     address = job.address
     if address in store:
-        return Outcome(store.get(address), found=True)
+        late = keep == "all" and job.method != REFERENCE and not store.has_fitted(address)
+        advice = "it was finished before; remove its folder, or take another store, to have it fitted again"
+        return Outcome(store.get(address), found=True, not_kept=advice if late else None)
     if address in plan.troubles:
         result = unfinished(job, plan.troubles[address])
         store.put_attempt(result)
@@ -133,5 +127,18 @@ def _one(job: Job, plan: Plan, store: Store, objects: Objects, keep: Keep) -> Ou
             store.put_attempt(done.result)
         else:
             kept = keep == "all" or (keep == "small" and done.keeps_little)
-            store.put(done.result, done.predictions, done.keep if kept else None)
+            store.put(done.result, done.predictions)
+            for folder in done.checkpoints:
+                discard(folder)
+            if kept and done.keep is not None:
+                return Outcome(done.result, found=False, not_kept=_kept(store, address, done.keep))
         return Outcome(done.result, found=False)
+
+
+def _kept(store: Store, address: str, write: Callable[[Path], None]) -> str | None:
+    """Keep a fitted predictor; why it could not be, where it could not: the result stands all the same."""
+    try:
+        store.put_fitted(address, write)
+    except Exception as error:  # of any library that serialises
+        return str(error)
+    return None

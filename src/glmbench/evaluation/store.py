@@ -73,13 +73,8 @@ class Store:
             if path.stem not in self:
                 yield self._read(path)
 
-    def put(self, result: Result, predictions: pl.DataFrame, keep: Callable[[Path], None] | None = None) -> None:
+    def put(self, result: Result, predictions: pl.DataFrame) -> None:
         """Keep a finished result. One that already stands at the address wins; the new one is dropped.
-
-        Args:
-            result: finished.
-            predictions: of its split.
-            keep: writes the fitted predictor into a folder that is given to it, `fitted` beside the predictions.
 
         Raises:
             StoreError: the disk is full, or the store is read-only.
@@ -91,11 +86,25 @@ class Store:
                 )
             with atomic_folder(self._results / result.job.address) as folder:
                 (folder / "predictions.parquet").write_bytes(_parquet(predictions))
-                if keep is not None:
-                    (folder / FOLDER).mkdir()
-                    keep(folder / FOLDER)
                 (folder / "result.json").write_text(_json(result), encoding="utf-8")
             (self._attempts / f"{result.job.address}.json").unlink(missing_ok=True)
+
+    def put_fitted(self, address: str, write: Callable[[Path], None]) -> None:
+        """Keep the fitted predictor of a finished result beside it, whole or not at all.
+
+        Args:
+            address: of the result.
+            write: writes the predictor into a folder that is given to it.
+
+        Raises:
+            StoreError: the disk is full, or the store is read-only.
+        """
+        with self._writing(), atomic_folder(self._results / address / FOLDER) as folder:
+            write(folder)
+
+    def has_fitted(self, address: str) -> bool:
+        """Whether the fitted predictor of a result was kept."""
+        return (self._results / address / FOLDER).is_dir()
 
     def put_attempt(self, result: Result) -> None:
         """Keep a skip or a failure; it stands until the job is finished or attempted again."""

@@ -18,9 +18,11 @@ from pydantic import ValidationError
 
 from glmbench.evaluation.job import Job, Result
 from glmbench.evaluation.store import Store, StoreError
+from glmbench.methods.registry import METHODS, make
 from glmbench.metrics.resampling import ResampledScores, interval, over_fits, replicates, resampled_scores
 from glmbench.models.model import ModelCard
 from glmbench.storage.hashing import canonical_json
+from glmbench.suites.suite import suite_of
 from glmbench.tasks.card import TaskCard
 
 REPLICATES = 5000
@@ -164,15 +166,31 @@ def arms(store: Store) -> list[Arm]:
 def newest(found: Iterable[Arm]) -> list[Arm]:
     """Of arms that differ in nothing but data, recipe, precision or fingerprint, the one made last.
 
-    What adds up or averages over tasks takes one arm a task: the latest answer to the same question.
+    What adds up or averages over tasks takes one arm a task: the latest answer to the same question. An answer by the
+    suite's own recipe goes before one with values of `--set`, whenever it was made.
     """
     latest: dict[tuple[str, ...], Arm] = {}
     for arm in found:
         cell = arm.key.cell
         question = (cell.task, cell.budget, cell.protocol, arm.key.model, arm.key.method)
-        if question not in latest or latest[question].created < arm.created:
+        if question not in latest or _standing(latest[question]) < _standing(arm):
             latest[question] = arm
     return list(latest.values())
+
+
+def _standing(arm: Arm) -> tuple[bool, str]:
+    return by_its_suite(arm), arm.created
+
+
+def by_its_suite(arm: Arm) -> bool:
+    """Whether the recipe of an arm is that of the suite, but for its precision."""
+    job = arm.results[0].job
+    if job.method not in METHODS:
+        return True
+    asked = {"method": job.method, "protocol": job.protocol, "model": job.model, "budget": job.budget}
+    values = suite_of(job.task).recipe(task=job.task.partition("@")[0], **asked)
+    own = make(job.method, values).recipe
+    return all(job.recipe.get(key) == value for key, value in own.items() if key != "precision")
 
 
 def corrected(arm: Arm, found: Iterable[Arm]) -> Arm | None:

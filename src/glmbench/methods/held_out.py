@@ -54,6 +54,8 @@ def split_rows(
     if rows.height < held_out_from:
         return Split(rows, None, "nothing: a fixed number of steps")
     out = held_out_rows(rows, held_out, seed, stratify=task.card.kind == "classification")
+    if not out.any():  # every class is one group
+        return Split(rows, None, "nothing: the groups cannot be parted")
     return Split(rows.filter(~out), rows.filter(out), "held-out training rows")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from glmbench.models.model import Model, Predicts, PredictsEachBase
@@ -22,6 +23,8 @@ class Fit:
     """Plain values for the result: rows and bases seen, chosen penalty, epochs, convergence, dropped or cut bases."""
     first_attempt: Predicts | PredictsEachBase | None = None
     """Where a training collapsed and was done again: what the first came to, so that both can be scored."""
+    checkpoints: tuple[Path, ...] = ()
+    """Folders that a killed run goes on from, of no more use when the result is kept."""
 
 
 class Method(Protocol):

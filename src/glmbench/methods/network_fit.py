@@ -97,15 +97,22 @@ def fit_network(training: Training, task: Task, *, budget: Budget, seed: int) ->
         MissingData: the task's files are absent.
         DivergenceError: the loss became infinite.
     """
+    from glmbench.training.guard import DivergenceError
+
     recipe = training.recipe
     rows = training_rows(task, budget, seed)
     split = split_rows(task, rows, budget, seed, held_out=recipe.held_out, held_out_from=recipe.held_out_from)
     target = target_of(task, rows)
     if recipe.reverse_complement and target.kind == "bases":
         raise Unsupported(f"{task.card.reference}: labels by base cannot be trained on either strand; turn it off")
-    attempts: list[_Attempt] = []
-    while not attempts or (attempts[-1].collapsed and len(attempts) <= recipe.retries):
-        attempts.append(_attempt(training, task, target, split, seed + BETWEEN_ATTEMPTS * len(attempts)))
+    attempts = [_attempt(training, task, target, split, seed)]
+    lost: list[dict[str, Any]] = []
+    while attempts[-1].collapsed and len(attempts) + len(lost) <= recipe.retries:
+        other = seed + BETWEEN_ATTEMPTS * (len(attempts) + len(lost))
+        try:
+            attempts.append(_attempt(training, task, target, split, other))
+        except DivergenceError as error:  # what went before stands
+            lost.append({"seed": other, "error": str(error)})
     last = attempts[-1]
     details = {
         **split.details(),
@@ -113,9 +120,11 @@ def fit_network(training: Training, task: Task, *, budget: Budget, seed: int) ->
         **_read(last.predictor, split, training.form.pairing),
         **last.details,
     }
-    if len(attempts) > 1:
-        details |= {"retries": len(attempts) - 1, "attempts": [attempt.outline() for attempt in attempts]}
-    return Fit(last.predictor, details, first_attempt=attempts[0].predictor if len(attempts) > 1 else None)
+    if len(attempts) + len(lost) > 1:
+        told = [*(attempt.outline() for attempt in attempts), *lost]
+        details |= {"retries": len(told) - 1, "attempts": told}
+    folders = tuple(attempt.folder for attempt in attempts if attempt.folder is not None)
+    return Fit(last.predictor, details, attempts[0].predictor if len(attempts) > 1 else None, folders)
 
 
 @dataclass(frozen=True)
@@ -123,13 +132,15 @@ class _Attempt:
     seed: int
     predictor: Trained
     details: dict[str, Any]
+    folder: Path | None
+    """Of its checkpoints."""
 
     @property
     def collapsed(self) -> bool:
         return bool(self.details["collapsed"])
 
     def outline(self) -> dict[str, Any]:
-        """What is told of an attempt that was not the last."""
+        """What is told of an attempt where there were several."""
         told = ("collapsed", "stopped_on_mcc", "best_score", "steps")
         return {"seed": self.seed, **{name: self.details.get(name) for name in told}}
 
@@ -141,9 +152,19 @@ def _attempt(training: Training, task: Task, target: Target, split: Split, seed:
     recipe = training.recipe
     module, collate, made = build(training.model, target, training.form, seed)
     module.to(preferred_device())
-    batches = _batches(training, collate, target, split.train, seed)
-    stop_on = None if split.stop_on is None else _batches(training, collate, target, split.stop_on, seed)
+    both = recipe.reverse_complement
+    batches = _batches(training, collate, target, split.train, seed, both=both)
+    stop_on = None if split.stop_on is None else _batches(training, collate, target, split.stop_on, seed, both=False)
     steps = len(batches) // batches.parts
+    folder = training_folder(
+        training.checkpoints,
+        training.model.card,
+        training.values,
+        target,
+        module,
+        (batches, stop_on),
+        task.card.metric,
+    )
     record = train_module(
         module,
         batches,
@@ -152,9 +173,7 @@ def _attempt(training: Training, task: Task, target: Target, split: Split, seed:
         _shared_out(recipe.plan(steps, higher_is_better=training.select == "metric"), batches.parts),
         seed=seed,
         evaluate=None if stop_on is None else _evaluate(training, task, target, stop_on),
-        folder=training_folder(
-            training.checkpoints, training.model.card, training.values, target, module, (batches, stop_on)
-        ),
+        folder=folder,
         description=training.name,
     )
     predictor = (TrainedOnBases if target.kind == "bases" else TrainedNetwork)(
@@ -169,10 +188,13 @@ def _attempt(training: Training, task: Task, target: Target, split: Split, seed:
     )
     judged = _agreed(collapse(module, target, stop_on, recipe.precision))
     selected = None if stop_on is None else task.card.metric if training.select == "metric" else "loss"
-    return _Attempt(seed, predictor, {**made, **judged, **record.summary(), "selected_by": selected})
+    return _Attempt(seed, predictor, {**made, **judged, **record.summary(), "selected_by": selected}, folder)
 
 
-def _batches(training: Training, collate: Collate, target: Target, rows: pl.DataFrame, seed: int) -> InMemoryBatches:
+def _batches(
+    training: Training, collate: Collate, target: Target, rows: pl.DataFrame, seed: int, *, both: bool
+) -> InMemoryBatches:
+    """Batches of rows; with `both`, on either strand at random."""
     return make_batches(
         collate,
         target,
@@ -180,7 +202,7 @@ def _batches(training: Training, collate: Collate, target: Target, rows: pl.Data
         rows["label"],
         batch_size=training.recipe.batch_size,
         seed=seed,
-        reverse_complements=training.recipe.reverse_complement,
+        reverse_complements=both,
         at_once=training.at_once,
     )
 

@@ -64,7 +64,7 @@ def micro_batches(encoded: Encoded, batch_size: int, at_once: int | None) -> int
     from glmbench.training.distributed import processes
 
     share = -(-batch_size // processes())
-    longest = int(encoded.lengths.max(initial=1))
+    longest = int(encoded.work.max(initial=1))
     rows = share if at_once is None else max(1, at_once // longest)
     return processes() * -(-share // rows)
 
@@ -76,13 +76,14 @@ def training_folder(
     target: Target,
     module: nn.Module,
     sources: Sequence[InMemoryBatches | None],
+    metric: str,
 ) -> Path | None:
     """Named by all that decides the weights; by the rows themselves, as a view of a task has its task's hash."""
     if checkpoints is None:
         return None
     rows = [source.content_hash() for source in sources if source is not None]
     device = next(module.parameters()).device.type
-    return checkpoints / sha256_json([card.fingerprint, recipe, asdict(target), rows, device])
+    return checkpoints / sha256_json([card.fingerprint, recipe, asdict(target), rows, device, metric])
 
 
 def train_module(
@@ -99,10 +100,14 @@ def train_module(
 ) -> TrainingRecord:
     """Train the module in place; with a folder go on from a checkpoint there, if it is whole.
 
+    What the folder holds at the end is the training's last state: `discard` it when the result is safe.
+
     Raises:
         DivergenceError: the loss became infinite.
+        CheckpointError: the checkpoint is damaged, and other processes train along.
     """
     from glmbench.training.checkpoint import CheckpointError
+    from glmbench.training.distributed import processes
     from glmbench.training.loop import DivergenceError, train
 
     def attempt(checkpoint: Path | None) -> TrainingRecord:
@@ -120,17 +125,18 @@ def train_module(
         )
 
     try:
-        record = attempt(folder)
+        return attempt(folder)
     except CheckpointError:  # damaged, or written by another version of the loop; nothing was changed yet
-        _remove(folder)
-        record = attempt(folder if folder and not folder.exists() else None)
+        if processes() > 1:  # the others may have found it whole, or gone
+            raise
+        discard(folder)
+        return attempt(folder if folder and not folder.exists() else None)
     except DivergenceError:
-        _remove(folder)
+        discard(folder)
         raise
-    _remove(folder)
-    return record
 
 
-def _remove(folder: Path | None) -> None:
+def discard(folder: Path | None) -> None:
+    """Remove the checkpoints of a training."""
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)

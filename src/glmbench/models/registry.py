@@ -76,7 +76,7 @@ SCHEMES = (
     ),
     Scheme(
         "fitted",
-        "fitted:STORE/ADDRESS or a folder[?model=REFERENCE]",
+        "fitted:STORE/ADDRESS or a folder[?model=REFERENCE&precision=fp32|bf16]",
         "what `glmbench run` fitted and kept: a linear model, adapters with a head, or a network",
         "glmbench.models.fitted.loading:load_fitted",
     ),

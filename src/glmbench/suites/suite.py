@@ -28,6 +28,8 @@ class RecipeRule(_Frozen):
     method: str
     protocol: str = "*"
     model: str = "*"
+    name: str = "*"
+    """Of the model: the last part of its path or hub id, in lower case, as `dnabert-2-117m`."""
     task: str = "*"
     budgets: tuple[str, ...] = ()
     """Empty: every budget."""
@@ -39,9 +41,16 @@ class RecipeRule(_Frozen):
             self.method == method
             and fnmatchcase(protocol, self.protocol)
             and fnmatchcase(model, self.model)
+            and fnmatchcase(_name(model), self.name)
             and fnmatchcase(task.partition("@")[0], self.task)
             and (not self.budgets or budget in self.budgets)
         )
+
+
+def _name(model: str) -> str:
+    """The last part of the path or hub id of a model reference, in lower case, without revision and options."""
+    locator = model.partition("?")[0].partition("@")[0]
+    return locator.rstrip("/").rpartition("/")[2].rpartition(":")[2].lower()
 
 
 class Aggregate(_Frozen):

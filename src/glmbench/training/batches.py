@@ -44,6 +44,11 @@ class Encoded:
         """Length of each example."""
         return np.diff(self.offsets)
 
+    @property
+    def work(self) -> NDArray[np.int64]:
+        """Codes that are computed for each example: its length, unless a collate makes more of it."""
+        return self.lengths
+
     @cached_property
     def uniform(self) -> bool:
         """Whether all examples have one length."""

@@ -91,7 +91,7 @@ def resume(
     _require_same(newest, state["identity"], identity)
     try:
         load_trained(module, newest / "weights.safetensors")
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"checkpoint {newest} cannot be read ({error}); remove it to start again") from error
     optimiser.load_state_dict(state["optimiser"])
     _set_random_state(state["random"])
@@ -105,7 +105,13 @@ def trained_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def load_trained_state(module: nn.Module, state: dict[str, Tensor]) -> None:
-    """Put what `trained_state` gave back."""
+    """Put what `trained_state` gave back.
+
+    Raises:
+        RuntimeError: it is not the state of this module: names are missing or left over, or shapes differ.
+    """
+    if differing := sorted(state.keys() ^ trained_state(module).keys()):
+        raise RuntimeError(f"the state is of another network: {', '.join(differing[:3])} on one side only")
     module.load_state_dict({**module.state_dict(), **state})
 
 

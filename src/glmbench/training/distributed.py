@@ -40,10 +40,27 @@ def process_group() -> Iterator[None]:
         dist.init_process_group("cpu:gloo,cuda:nccl", timeout=_PATIENCE)
     else:
         dist.init_process_group("gloo", timeout=_PATIENCE)
+    global _announcements
+    _announcements = dist.new_group(backend="gloo", timeout=_UNHURRIED)
     try:
         yield
     finally:
+        _announcements = None
         dist.destroy_process_group()
+
+
+_UNHURRIED = timedelta(days=30)
+_announcements: dist.ProcessGroup | None = None
+"""A channel of its own for what processes may wait for while the first works alone, for hours."""
+
+
+def announced(value: int) -> int:
+    """The first process's value, on all, however long the others wait for it."""
+    if processes() == 1:
+        return value
+    told = torch.tensor(value, dtype=torch.int64)
+    dist.broadcast(told, src=0, group=_announcements)
+    return int(told.item())
 
 
 def processes() -> int:

@@ -80,8 +80,9 @@ def train(
             batches that change with them: no batch after an evaluation is made before it.
         checkpoint: folder of this training's checkpoint; a training found there is gone on with. Where it cannot be
             written (a full disk), training goes on and a warning on standard error says so; the last one stays.
-        checkpoint_every: seconds of training before the first checkpoint and between any two; shorter trainings write
-            none, and none is written at the end.
+        checkpoint_every: seconds of training before the first checkpoint and between any two, and the last step is one;
+            shorter trainings write none. The last checkpoint stays for the caller to remove: a training that has ended
+            is gone on with in no time.
         log: file of JSON lines, one a step; see docs/training.md. Started anew with the training, gone on with it.
         ahead: micro-batches to make ahead in a thread; the source must not draw from torch's global generator then.
         description: words before the progress bar.
@@ -118,7 +119,7 @@ def train(
         if observe is not None and at.evaluations:
             observe(_scores(at))
         stream.enter(at.epoch, at.position)
-        saved = monotonic()
+        began = saved = monotonic()
         while at.step < plan.steps and not _out_of_patience(at, plan):
             started = perf_counter()
             multiplier = plan.schedule.multiplier(at.step, plan.steps)
@@ -153,7 +154,9 @@ def train(
                     observe(_scores(at))
                 stream.enter(at.epoch, at.position)
             journal.write(_line(at, lr, gradient_norm, score, meter))
-            if checkpoint is not None and first and monotonic() - saved >= checkpoint_every:
+            ended = at.step >= plan.steps or _out_of_patience(at, plan)
+            now = monotonic()
+            if checkpoint is not None and first and now - (began if ended else saved) >= checkpoint_every:
                 at.cost = meter.state()
                 journal.flush()
                 try:
@@ -235,13 +238,19 @@ def _evaluation_due(at: Progress, plan: Plan, steps_of_epoch: int) -> bool:
 
 def _evaluate(module: nn.Module, evaluate: Evaluate, at: Progress, plan: Plan, lr: float) -> float:
     """Score the module, which the first process does for all, and keep its weights if they are the best so far."""
-    score = 0.0
+    score, error = 0.0, None
+    device = next(module.parameters()).device
     if distributed.first():
         module.eval()
-        with torch.inference_mode():
-            score = float(evaluate(module))
+        try:
+            with torch.inference_mode():
+                score = float(evaluate(module))
+        except Exception as raised:  # the others wait for a score, and are told that there is none
+            error = raised
         module.train()
-    score = finite(distributed.from_first(score, next(module.parameters()).device), "evaluation", at.step, lr)
+    if distributed.from_first(float(error is not None), device):
+        raise error or DivergenceError(f"the first process could not evaluate step {at.step}; it says why")
+    score = finite(distributed.from_first(score, device), "evaluation", at.step, lr)
     at.evaluations.append((at.step, score))
     if plan.keep == "best" and distributed.first() and _best(at, plan) == len(at.evaluations) - 1:
         at.best_weights = {name: tensor.detach().clone() for name, tensor in checkpoints.trained_state(module).items()}

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Features = NDArray[np.float64]
 Normalise = Literal["standardise", "l2", "none"]
 
+CHUNK = 16_384
+"""Sequences embedded at a time to predict: memory does not grow with their number."""
 SPARSE_BELOW = 0.25
 """Share of non-zero features below which dense features are solved as sparse ones: same numbers, fewer products."""
 
@@ -122,6 +124,9 @@ class LinearPredictor:
         Raises:
             DataError: sequences where pairs are wanted, or the reverse.
         """
+        if len(sequences) > CHUNK:
+            parts = (sequences[start : start + CHUNK] for start in range(0, len(sequences), CHUNK))
+            return np.concatenate([self.predict(part) for part in parts])
         features = self.scaling.apply(features_of(self.model, sequences))
         if features.shape[1] != self.weights.coefficients.shape[1]:
             raise DataError(

@@ -25,7 +25,8 @@ def load_fitted(
     """The predictor of `fitted:PATH`.
 
     PATH is a folder with a fitted predictor, the folder of a result that has one, or STORE/PREFIX with the first
-    characters of a result's address. Option `model` names the model where it has moved.
+    characters of a result's address. Option `model` names the model where it has moved, `precision` says in which
+    arithmetic a network answers, where another than that of the fit is wanted.
 
     Raises:
         UsageError: there is no such folder, or several results begin so.
@@ -37,9 +38,12 @@ def load_fitted(
     refuse_revision(reference)
     options = Options(reference)
     moved = options.text("model")
+    precision = options.choice("precision", "", ("fp32", "bf16"))
     options.finish()
     folder = find_folder(Path(reference.locator).expanduser())
     about = _about(folder)
+    if precision:
+        about = about.model_copy(update={"precision": precision})
     base = moved or about.model
     try:
         model = registry.load(base, trust_remote_code=trust_remote_code, offline=offline)
@@ -53,8 +57,11 @@ def load_fitted(
             f"{reference} was fitted to {about.model} with fingerprint {about.fingerprint[:12]}…, {base} has "
             f"{model.card.fingerprint[:12]}…: its weights, tokenizer or options have changed; take the model as it was"
         )
-    card = _card(reference, about, model.card, folder)
-    return _linear(folder, about, model, card) if about.part == "linear" else _network(folder, about, model, card)
+    try:
+        card = _card(reference, about, model.card, folder)
+        return _linear(folder, about, model, card) if about.part == "linear" else _network(folder, about, model, card)
+    except (TypeError, KeyError) as error:  # fields that no version has written
+        raise DataError(f"{folder / ABOUT} is damaged: {error}") from None
 
 
 def find_folder(path: Path) -> Path:
@@ -120,7 +127,7 @@ def _linear(folder: Path, about: About, model: Model, card: ModelCard) -> Linear
         weights = Weights(
             target.kind, target.outputs, arrays["coefficients"], arrays["intercepts"], tuple(about.form["classes"])
         )
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError) as error:
         raise DataError(f"{folder} is damaged: {error}") from None
     return LinearPredictor(model, scaling, weights, card)
 

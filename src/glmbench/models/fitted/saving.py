@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ def _save_network(predictor: Trained, fitted: Fitted, folder: Path) -> None:
     except SafetensorError as error:  # it hides the number of the system's error in its text
         full = "No space left" in str(error)
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(folder / WEIGHTS)) from error
+    (folder / WEIGHTS).chmod(0o666 & ~_umask())  # safetensors gives its files to their owner alone
     about = About(
         model=_absolute(predictor.card.reference),
         fingerprint=predictor.card.fingerprint,
@@ -96,6 +98,12 @@ def _save_network(predictor: Trained, fitted: Fitted, folder: Path) -> None:
         **_common(fitted),
     )
     (folder / ABOUT).write_text(about.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _common(fitted: Fitted) -> dict[str, Any]:

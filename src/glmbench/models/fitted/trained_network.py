@@ -126,12 +126,13 @@ def _moved(inputs: tuple[Any, ...], device: Any) -> Iterator[Any]:
 
 def _by_length(encoded: Encoded, codes: int | None) -> list[NDArray[np.int64]]:
     """Rows in batches, the shortest first."""
-    order = np.argsort(encoded.lengths, kind="stable").astype(np.int64)
+    work = encoded.work
+    order = np.argsort(work, kind="stable").astype(np.int64)
     batches, start = [], 0
     while start < len(order):
         rows = order[start : start + ROWS]
         if codes is not None:
-            fits = encoded.lengths[rows] * np.arange(1, len(rows) + 1) <= codes  # padded to the longest, the last
+            fits = work[rows] * np.arange(1, len(rows) + 1) <= codes  # padded to the longest, the last
             rows = rows[: max(1, int(fits.sum()))]
         batches.append(rows)
         start += len(rows)

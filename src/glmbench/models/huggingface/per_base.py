@@ -72,6 +72,8 @@ class BaseCollate:
                 f"labels by base: longer sequences cannot be {too_long}d; cut windows before, with labels"
             )
         context = self.reader.context
+        if length is not None and context is not None and length > context:
+            raise Unsupported(f"max_length is {length} tokens, the model reads {context}")
         limit = context if length is None else length if context is None else min(length, context)
         return replace(self, reader=self.reader.limited(limit, "refuse"))
 

@@ -31,10 +31,17 @@ class EncodedTokens(Encoded):
     Attributes:
         second: of pairs, at which id of its example the second sequence begins, int64 (examples,).
         bare: whether special tokens are still to be put around windows.
+        windowed: tokens that all windows of each example hold together, int64 (examples,).
     """
 
     second: NDArray[np.int64] | None = None
     bare: bool = False
+    windowed: NDArray[np.int64] | None = None
+
+    @property
+    def work(self) -> NDArray[np.int64]:
+        """See `Encoded.work`."""
+        return self.lengths if self.windowed is None else self.windowed
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ class TokenCollate:
         if too_long and self.too_long == "refuse":
             raise self._refusal(too_long, len(texts), "sequences")
         encoded = Encoded.from_arrays(ids)
-        return EncodedTokens(encoded.values, encoded.offsets, bare=windows)
+        return EncodedTokens(encoded.values, encoded.offsets, bare=windows, windowed=self._windowed(encoded, windows))
 
     def batch(self, encoded: Encoded, rows: NDArray[np.integer]) -> Inputs:
         """Ids (B, L) padded on the right, their mask, token types and owners; see `TrainableNetwork.forward`."""
@@ -204,6 +211,20 @@ class TokenCollate:
             _mask(lengths, ids.shape[1]),
             None,
             None if one_each else torch.tensor(owners, dtype=torch.int64),
+        )
+
+    def _windowed(self, encoded: Encoded, windows: bool) -> NDArray[np.int64] | None:
+        if not windows or self.reader.context is None or self.reader.room is None:
+            return None
+        context, room = self.reader.context, self.reader.room
+        special = context - room
+        counts = [len(list(self._starts(int(tokens), room))) for tokens in encoded.lengths]
+        return np.array(
+            [
+                tokens + special if count == 1 else count * context
+                for count, tokens in zip(counts, encoded.lengths.tolist(), strict=True)
+            ],
+            np.int64,
         )
 
     def _starts(self, tokens: int, room: int) -> Iterator[int]:
