@@ -206,3 +206,38 @@ def test_columns_have_no_names_where_the_task_named_fewer(keep: Keep, tmp_path: 
     file = keep("probe", tmp_path / "kept") / "fitted.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"classes": ["rich"]}))
     assert load(f"fitted:{tmp_path}/kept").card.outputs == ()
+
+
+def test_adapters_of_which_some_are_missing_are_damaged(keep: Keep, tmp_path: Path) -> None:
+    file = keep("lora", tmp_path / "kept") / "weights.safetensors"
+    save_file({name: array for name, array in load_file(file).items() if "lora_B" not in name}, file)
+    with pytest.raises(DataError, match="damaged, or of another network"):
+        load(f"fitted:{tmp_path}/kept")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"target": {}}, {"target": {"kind": "classes", "outputs": 2, "x": 1}}, {"form": {"x": 1}},
+     {"form": {"lora": {"rank": 2}}}],
+    ids=["no target", "odd target", "odd form", "half a recipe"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["probe", "scratch"])
+def test_fields_that_no_version_has_written_are_damage(
+    name: str, change: dict[str, object], keep: Keep, tmp_path: Path
+) -> None:
+    file = keep(name, tmp_path / "kept") / "fitted.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(DataError, match=r"fitted\.json is damaged"):
+        load(f"fitted:{tmp_path}/kept")
+
+
+def test_a_network_answers_in_the_precision_that_is_asked_for(keep: Keep, tmp_path: Path) -> None:
+    file = keep("finetune", tmp_path / "kept") / "fitted.json"
+    wanted = answers(load(f"fitted:{file.parent}"), inputs(KINDS["finetune"]))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"precision": "bf16"}))
+    assert load(f"fitted:{file.parent}").precision == "bf16"
+    again = load(f"fitted:{file.parent}?precision=fp32")
+    assert again.precision == "fp32"
+    np.testing.assert_array_equal(answers(again, inputs(KINDS["finetune"])), wanted)
+    with pytest.raises(UsageError, match="precision"):
+        load(f"fitted:{file.parent}?precision=fp16")

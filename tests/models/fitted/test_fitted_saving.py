@@ -146,11 +146,14 @@ def test_what_stops_the_writing_of_a_network_has_its_number(
         saved(predictor, KINDS[name], tmp_path / "kept")
     assert caught.value.errno == code
     assert caught.value.filename == str(tmp_path / "kept" / "weights.safetensors")
-    store = Store(tmp_path / "store")
+    store, address = Store(tmp_path / "store"), result().job.address
+    store.put(result(), PREDICTIONS)
     with pytest.raises(StoreError, match="full" if code == errno.ENOSPC else "choose another folder"):
-        store.put(result(), PREDICTIONS, lambda folder: save(predictor, about(KINDS[name]), folder))
-    assert store.addresses() == set()
-    assert not list((tmp_path / "store" / "results").iterdir())
+        store.put_fitted(address, lambda folder: save(predictor, about(KINDS[name]), folder))
+    assert not store.has_fitted(address)
+    assert store.get(address) == result(), "the result stays"
+    left = sorted(path.name for path in (tmp_path / "store" / "results" / address).iterdir())
+    assert left == ["predictions.parquet", "result.json"]
 
 
 @pytest.fixture
@@ -168,13 +171,26 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_on_a_disk_that_is_really_too_small(small_disk: Path, checkpoint: Checkpoint) -> None:
-    store = Store(small_disk / "store")
+    store, address = Store(small_disk / "store"), result().job.address
     whole, few = fitted("scratch", checkpoint), fitted("probe", checkpoint)
+    store.put(result(), PREDICTIONS)
     with pytest.raises(StoreError, match="full"):
-        store.put(result(), PREDICTIONS, lambda folder: save(whole, about(KINDS["scratch"]), folder))
-    assert not list((small_disk / "store" / "results").iterdir())
-    store.put(result(), PREDICTIONS, lambda folder: save(few, about(KINDS["probe"]), folder))
-    address = result().job.address
+        store.put_fitted(address, lambda folder: save(whole, about(KINDS["scratch"]), folder))
+    left = sorted(path.name for path in (store.folder / "results" / address).iterdir())
+    assert left == ["predictions.parquet", "result.json"]
+    store.put_fitted(address, lambda folder: save(few, about(KINDS["probe"]), folder))
     again = load(f"fitted:{store.folder}/{address[:8]}")
     asked = inputs(KINDS["probe"])
     np.testing.assert_array_equal(answers(again, asked), answers(few, asked))
+
+
+@pytest.mark.parametrize("name", ["probe", "scratch", "lora"])
+def test_others_may_read_what_was_kept_where_they_may_read_new_files(
+    name: str, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    before = os.umask(0o027)
+    try:
+        folder = saved(fitted(name, checkpoint), KINDS[name], tmp_path / "kept")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o640}

@@ -159,6 +159,14 @@ def test_another_number_of_features_is_refused() -> None:
         predictor.predict([("ACGT", "ACGT")])
 
 
+def test_more_sequences_than_are_embedded_at_a_time_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = Weights("values", 1, np.array([[1.0, 2.0, 3.0, 4.0]]), np.zeros(1))
+    predictor = LinearPredictor(Counts(), Scaling("none"), weights)
+    sequences = ["A", "CC", "GT", "TTT", "ACGT"]
+    monkeypatch.setattr("glmbench.models.fitted.linear.CHUNK", 2)
+    assert predictor.predict(sequences).tolist() == [[1], [4], [7], [12], [10]]
+
+
 def paired(rows: int, seed: int) -> pl.DataFrame:
     """Whether the two sequences of a pair have the same class; the second tells nothing alone."""
     first = gc_rows(rows, seed=seed, contrast=0.8)

@@ -163,7 +163,8 @@ def test_sequences_that_are_too_long_are_refused_and_never_cut(reference: Callab
     assert len(collate.encode(["A" * 62]).first) == 62
     with pytest.raises(Unsupported, match="sequence 0 has 9 bp"):
         collate.limited(10, "refuse", 0.25).encode(["ACGTACGTA"])
-    assert collate.limited(500, None, 0.25).reader.context == 64, "never more than the model reads"
+    with pytest.raises(Unsupported, match="max_length is 65 tokens, the model reads 64"):
+        collate.limited(65, None, 0.25)
     with pytest.raises(Unsupported, match="labels by base: longer sequences cannot be truncated"):
         collate.limited(None, "truncate", 0.25)
     with pytest.raises(Unsupported, match="labels by base"):

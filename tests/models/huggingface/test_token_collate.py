@@ -274,6 +274,16 @@ def test_sequences_that_fit_into_one_window_are_read_as_without_windows(checkpoi
     torch.testing.assert_close(scores(module, collate, short), scores(*network_of(checkpoint("bert")), short))
 
 
+def test_the_work_of_a_sequence_is_that_of_all_its_windows(checkpoint: Checkpoint) -> None:
+    _, collate = in_windows(checkpoint("bert"), 12, 0.5)
+    sequences = ["ACGT", "ACGTACGTAC", "ACGTACGTACGT", "ACGTACGTACGTACGTACGTACGTA"]
+    encoded = collate.encode(sequences)
+    ids = [collate.batch(encoded, np.array([row]))[0] for row in range(4)]
+    assert encoded.work.tolist() == [rows.numel() for rows in ids] == [6, 12, 24, 48]
+    plain = network_of(checkpoint("bert"))[1].encode(sequences)
+    assert plain.work.tolist() == plain.lengths.tolist() == [6, 12, 14, 27]
+
+
 def test_gradients_of_windows_reach_the_network_as_their_mean(checkpoint: Checkpoint) -> None:
     long, room = "ACGTTGCATTAGCCGATACG", 10
     module, collate = in_windows(checkpoint("bert"), 12, 0.25)
