@@ -208,7 +208,25 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     assert any("word_embeddings" in name for name in names) == (method == "finetune")
     got = weights(folder("dnabert2"), method, tmp_path)
     assert all(torch.equal(got[name], expected[name]) for name in expected)
-    assert not list(tmp_path.iterdir()), "a finished training leaves nothing"
+
+
+def test_a_training_that_has_ended_is_kept_until_its_result_is(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "monotonic", lambda: next(seconds))
+        patch.setattr(training, "CHECKPOINT_SECONDS", 4.0)
+        expected = weights(folder("dnabert2"), "finetune", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Meter, "step", lambda *_: pytest.fail("no step is taken again"))
+        method = Finetune({"epochs": 2, "min_steps": 1, "lr": 1e-3}, tmp_path)
+        fit = method.fit(model(folder("dnabert2")), gc_task(320), budget=FULL, seed=0)
+    got = network(fit.predictor).state_dict()
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
+    for checkpoints in fit.checkpoints:
+        training.discard(checkpoints)
+    assert not list(tmp_path.iterdir())
 
 
 def test_long_sequences_are_refused_or_cut_and_counted(folder: Folder) -> None:

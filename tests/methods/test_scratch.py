@@ -249,7 +249,6 @@ def test_a_training_killed_in_the_middle_ends_with_the_same_weights(left: Path) 
     got, own_steps = weights(left)
     assert (all_steps, own_steps) == (60, 25)
     assert same(got, expected)
-    assert not list(left.iterdir()), "a finished training leaves nothing"
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "state.pt"])
@@ -259,7 +258,6 @@ def test_a_truncated_checkpoint_is_started_over(left: Path, name: str) -> None:
     got, own_steps = weights(left)
     assert own_steps == 60
     assert same(got, weights(None)[0])
-    assert not list(left.iterdir())
 
 
 def test_other_rows_of_the_same_number_do_not_go_on_from_it(left: Path) -> None:

@@ -61,9 +61,11 @@ class Scaling:
             return features
         from scipy.sparse import csr_matrix, issparse
 
-        if issparse(features):
-            return csr_matrix(features.multiply(1 / self.scale))
-        return (features if self.mean is None else features - self.mean) / self.scale
+        if self.mean is None:  # learnt on sparse features: whatever comes later is scaled like them
+            return csr_matrix(csr_matrix(features).multiply(1 / self.scale))
+        dense = features.toarray() if issparse(features) else features
+        scaled: Features = (dense - self.mean) / self.scale
+        return scaled
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,13 @@ class LinearPredictor:
         if len(sequences) > CHUNK:
             parts = (sequences[start : start + CHUNK] for start in range(0, len(sequences), CHUNK))
             return np.concatenate([self.predict(part) for part in parts])
-        features = self.scaling.apply(features_of(self.model, sequences))
+        features = features_of(self.model, sequences)
         if features.shape[1] != self.weights.coefficients.shape[1]:
             raise DataError(
                 f"the linear model was fitted to {self.weights.coefficients.shape[1]} features, these inputs give "
                 f"{features.shape[1]}; one fitted to pairs of sequences wants pairs"
             )
-        return self.weights.answers(features)
+        return self.weights.answers(self.scaling.apply(features))
 
 
 def features_of(model: Embeds, sequences: Sequence[Input]) -> Features | csr_matrix:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from glmbench.errors import DataError, MissingData, UsageError
 from glmbench.models.fitted.about import ABOUT, FOLDER, WEIGHTS, About
@@ -15,7 +15,7 @@ from glmbench.models.fitted.linear import LinearPredictor, Scaling, Weights
 from glmbench.models.fitted.target import Target
 from glmbench.models.fitted.trained_network import Trained, TrainedNetwork, TrainedOnBases
 from glmbench.models.model import Embeds, Model, ModelCard, Trainable
-from glmbench.models.reference import ModelReference, Options, refuse_revision
+from glmbench.models.reference import ModelReference, Options, parse_reference, refuse_revision
 from glmbench.storage.hashing import sha256_file, sha256_json
 
 
@@ -45,6 +45,8 @@ def load_fitted(
     if precision:
         about = about.model_copy(update={"precision": precision})
     base = moved or about.model
+    if moved and parse_reference(moved).options != parse_reference(about.model).options:
+        raise UsageError(f"{reference}: it was fitted to {about.model}; give the moved model the same options")
     try:
         model = registry.load(base, trust_remote_code=trust_remote_code, offline=offline)
     except (MissingData, UsageError) as error:
@@ -60,7 +62,7 @@ def load_fitted(
     try:
         card = _card(reference, about, model.card, folder)
         return _linear(folder, about, model, card) if about.part == "linear" else _network(folder, about, model, card)
-    except (TypeError, KeyError) as error:  # fields that no version has written
+    except (TypeError, KeyError, ValidationError) as error:  # fields that no version has written
         raise DataError(f"{folder / ABOUT} is damaged: {error}") from None
 
 
@@ -86,6 +88,10 @@ def find_folder(path: Path) -> Path:
     )
 
 
+def _target(about: About) -> Target:
+    return TypeAdapter(Target).validate_python(about.target)
+
+
 def _about(folder: Path) -> About:
     try:
         return About.model_validate_json((folder / ABOUT).read_bytes())
@@ -94,7 +100,7 @@ def _about(folder: Path) -> About:
 
 
 def _card(reference: ModelReference, about: About, base: ModelCard, folder: Path) -> ModelCard:
-    target = Target(**about.target)
+    target = _target(about)
     named = about.classes if len(about.classes) == target.outputs else ()
     try:
         content = [about.fingerprint, about.model_dump(mode="json"), sha256_file(folder / WEIGHTS)]
@@ -123,7 +129,7 @@ def _linear(folder: Path, about: About, model: Model, card: ModelCard) -> Linear
     try:
         arrays = load_file(folder / WEIGHTS)
         scaling = Scaling(about.form["normalise"], arrays.get("mean"), arrays.get("scale"))
-        target = Target(**about.target)
+        target = _target(about)
         weights = Weights(
             target.kind, target.outputs, arrays["coefficients"], arrays["intercepts"], tuple(about.form["classes"])
         )
@@ -143,7 +149,7 @@ def _network(folder: Path, about: About, model: Model, card: ModelCard) -> Train
     lora = about.form.get("lora")
     if lora is not None:
         lora = LoraRecipe(**{**lora, "targets": None if lora["targets"] is None else tuple(lora["targets"])})
-    form, target = Form(**{**about.form, "lora": lora}), Target(**about.target)
+    form, target = Form(**{**about.form, "lora": lora}), _target(about)
     module, collate, _ = build(model, target, form, seed=about.seed)
     try:
         load_trained(module, folder / WEIGHTS)

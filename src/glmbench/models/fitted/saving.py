@@ -110,10 +110,14 @@ def _common(fitted: Fitted) -> dict[str, Any]:
     return asdict(fitted)
 
 
+_OF_FILES = ("hf", "random", "h5", "worker", "fitted")
+"""Schemes whose locator may be a folder or a file."""
+
+
 def _absolute(reference: str) -> str:
     """The reference with the path of a folder or file that is here written out: it is read from elsewhere later."""
     parsed = parse_reference(reference)
     path = Path(parsed.locator).expanduser()
-    if not parsed.locator or not path.exists():
+    if parsed.scheme not in _OF_FILES or not path.exists():
         return reference
     return str(ModelReference(parsed.scheme, str(path.resolve()), parsed.revision, parsed.options))

@@ -21,6 +21,9 @@ TooLong = Literal["refuse", "truncate", "window"]
 CHUNK = 2048
 """Sequences tokenized at a time: what is kept of each is its ids alone."""
 
+_LEAST_OF_PAIR = 2
+"""Tokens of both sequences together that must fit."""
+
 Inputs = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
 
 
@@ -161,7 +164,14 @@ class TokenCollate:
     def _pair_room(self) -> int | None:
         """Tokens of both sequences of a pair together that fit."""
         context = self.reader.context
-        return None if context is None else context - self._pairs().special
+        if context is None:
+            return None
+        room = context - self._pairs().special
+        if room < _LEAST_OF_PAIR:
+            raise Unsupported(
+                f"max_length is {context} tokens, of which {self._pairs().special} are special ones of pairs"
+            )
+        return room
 
     def _pairs(self) -> PairTemplate:
         return self.reader.pairs()
@@ -252,7 +262,8 @@ def _fit_pair(first: int, second: int, room: int) -> tuple[int, int]:
         return first, second
     if room - short >= short:
         return (first, room - first) if first == short else (room - second, second)
-    return room - room // 2, room // 2
+    less, more = room // 2, room - room // 2  # the odd token is that of the longer one, of equals the second's
+    return (more, less) if first > second else (less, more)
 
 
 def _mask(lengths: NDArray[np.integer], width: int) -> Tensor | None:
