@@ -105,7 +105,19 @@ def test_sparse_features_are_scaled_and_stay_sparse() -> None:
     assert scaling.mean is None
     wanted = StandardScaler(with_mean=False).fit_transform(features)
     np.testing.assert_allclose(scaled.toarray(), wanted, rtol=1e-12)
-    np.testing.assert_allclose(scaling.apply(features), wanted, rtol=1e-12)
+    later = scaling.apply(features)
+    assert issparse(later), "what was learnt on sparse features scales dense ones alike"
+    np.testing.assert_allclose(later.toarray(), wanted, rtol=1e-12)
+
+
+def test_a_probe_answers_the_same_alone_and_in_company() -> None:
+    """Few k-mers in one sequence make its features sparse; the fit, and not the company, decides how they are scaled."""
+    model = load("kmer:2")
+    task = FrameTask({"train": gc_rows(200, seed=0, contrast=0.6)})
+    fit = Probe().fit(model, task, budget=Budget(), seed=0)
+    alone = fit.predictor.predict(["AAAAAAAA"])  # type: ignore[union-attr]
+    together = fit.predictor.predict(["AAAAAAAA", *gc_rows(20, seed=1)["sequence"].to_list()])  # type: ignore[union-attr]
+    np.testing.assert_allclose(alone[0], together[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -165,7 +165,7 @@ def test_sequences_that_are_too_long_are_refused_and_never_cut(reference: Callab
         collate.limited(10, "refuse", 0.25).encode(["ACGTACGTA"])
     with pytest.raises(Unsupported, match="max_length is 65 tokens, the model reads 64"):
         collate.limited(65, None, 0.25)
-    with pytest.raises(Unsupported, match="labels by base: longer sequences cannot be truncated"):
+    with pytest.raises(Unsupported, match="goes with labels of sequences"):
         collate.limited(None, "truncate", 0.25)
     with pytest.raises(Unsupported, match="labels by base"):
         collate.limited(None, "window", 0.25)

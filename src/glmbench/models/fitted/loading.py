@@ -89,7 +89,7 @@ def find_folder(path: Path) -> Path:
 
 
 def _target(about: About) -> Target:
-    return TypeAdapter(Target).validate_python(about.target)
+    return TypeAdapter(Target).validate_python(about.target, extra="forbid")
 
 
 def _about(folder: Path) -> About:

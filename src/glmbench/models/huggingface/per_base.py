@@ -69,8 +69,8 @@ class BaseCollate:
         """
         if too_long not in (None, "refuse"):
             raise Unsupported(
-                f"too_long = {too_long!r} goes with labels of sequences; with labels by base, cut the sequences and their "
-                "labels into windows before"
+                f"too_long = {too_long!r} goes with labels of sequences; with labels by base, cut the sequences and "
+                "their labels into windows before"
             )
         context = self.reader.context
         if length is not None and context is not None and length > context:
