@@ -114,6 +114,12 @@ def test_settings_of_the_command_line(checkpoint: Path, tmp_path: Path) -> None:
         run(*words, "--set", "lora.no_such_key=1")
     with pytest.raises(UsageError, match="lr"):
         run(*words, "--set", "lora.lr=fast")
+    with pytest.raises(UsageError, match="want a finite number"):
+        run(*words, "--set", "lora.lr=inf")
+    with pytest.raises(UsageError, match=r"epochs is 3 and holds no x"):
+        run(*words, "--set", "lora.epochs=3", "--set", "lora.epochs.x=3")
+    with pytest.raises(UsageError, match=r"no job of this run is by probe, only by lora; add --method probe"):
+        run(*words, "--set", "probe.folds=3")
 
 
 def test_a_table_of_pairs_is_run_kept_and_asked(checkpoint: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from glmbench.models.model import Model
 from glmbench.models.onehot_cnn import OneHotCNNModel
 from glmbench.models.registry import load
 from glmbench.tasks.budget import Budget
+from glmbench.training.guard import DivergenceError
 
 FULL = Budget()
 QUICK: dict[str, Any] = {"max_steps": 3, "min_steps": 1, "retries": 0}
@@ -86,6 +87,31 @@ def test_retries_end_and_what_did_not_collapse_has_one_attempt(dnabert2: Model) 
     assert good.details["collapsed"] is False
     assert "retries" not in good.details
     assert good.first_attempt is None
+
+
+def test_an_attempt_that_diverged_leaves_what_went_before(dnabert2: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    from glmbench.methods import network_fit
+
+    train, calls = network_fit.train_module, []
+
+    def once(*arguments: Any, **options: Any) -> Any:
+        calls.append(options["seed"])
+        if len(calls) > 1:
+            raise DivergenceError("the loss is nan")
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(network_fit, "train_module", once)
+    monkeypatch.setattr(network_fit, "collapse", lambda *_: {"collapsed": True, "stopped_on_mcc": 0.0})
+    fit = Finetune({**QUICK, "retries": 2}).fit(dnabert2, task(), budget=FULL, seed=0)
+    assert calls == [0, BETWEEN_ATTEMPTS, 2 * BETWEEN_ATTEMPTS]
+    assert [attempt.get("error") for attempt in fit.details["attempts"]] == [None, "the loss is nan", "the loss is nan"]
+    assert (fit.details["retries"], fit.first_attempt) == (2, None)
+
+
+def test_rows_of_one_group_leave_nothing_to_decide_by(dnabert2: Model) -> None:
+    rows = gc_rows(400, seed=0, length=20).with_columns(group=pl.lit("chr1"))
+    fit = Finetune(QUICK).fit(dnabert2, FrameTask({"train": rows}), budget=FULL, seed=0)
+    assert (fit.details["stopped_on"], fit.details["trained_on"]) == ("nothing: the groups cannot be parted", 400)
 
 
 def test_a_batch_in_pieces_gives_the_weights_of_the_whole_batch(dnabert2: Model) -> None:

@@ -111,7 +111,7 @@ def test_sparse_features_are_scaled_and_stay_sparse() -> None:
 
 
 def test_a_probe_answers_the_same_alone_and_in_company() -> None:
-    """Few k-mers in one sequence make its features sparse; the fit, and not the company, decides how they are scaled."""
+    """Few k-mers in one sequence make its features sparse; the fit alone decides how they are scaled."""
     model = load("kmer:2")
     task = FrameTask({"train": gc_rows(200, seed=0, contrast=0.6)})
     fit = Probe().fit(model, task, budget=Budget(), seed=0)
