@@ -10,7 +10,8 @@ from glmbench.errors import UsageError
 from glmbench.evaluation.aggregate import aggregate, task_weights
 from glmbench.evaluation.compare import compare, overall, select
 from glmbench.evaluation.store import Store
-from glmbench.evaluation.summary import arms, labels, overcome
+from glmbench.evaluation.summary import arms, by_its_suite, labels, overcome
+from glmbench.methods.registry import make
 from glmbench.suites.suite import Aggregate
 
 
@@ -119,6 +120,18 @@ def test_of_several_answers_the_newest_counts(tmp_path: Path) -> None:
     (mean,) = aggregate(DECLARED, arms(store))
     newer = {arm.key.cell.task: arm.mean("accuracy") for arm in arms(store) if arm.key.fingerprint == "new" * 3}
     assert mean.value == pytest.approx((newer["a@1"] + newer["b@1"]) / 4 + newer["c@1"] / 2)
+
+
+def test_an_answer_by_the_suites_recipe_goes_before_a_later_one_by_another(tmp_path: Path) -> None:
+    store, own = Store(tmp_path), make("probe", {}).recipe
+    for task in ("a@1", "b@1", "c@1"):
+        add(store, task=task, skill=0.2, recipe=own, created="2026-01-01")
+        add(store, task=task, skill=0.9, recipe=own | {"folds": 3}, created="2026-02-01")
+    (mean,) = aggregate(DECLARED, arms(store))
+    asked = [arm for arm in arms(store) if by_its_suite(arm)]
+    assert [arm.results[0].job.recipe["folds"] for arm in asked] == [5, 5, 5]
+    means = {arm.key.cell.task: arm.mean("accuracy") for arm in asked}
+    assert mean.value == pytest.approx((means["a@1"] + means["b@1"]) / 4 + means["c@1"] / 2)
 
 
 def test_overall_keeps_methods_apart_whatever_the_order(tmp_path: Path) -> None:
