@@ -145,8 +145,9 @@ def measure(precision: Format = "fp32", name: str = "finetune") -> Measurement:
             unit="sequences/s",
             what_is_theirs=f"transformers.Trainer, BertForSequenceClassification in fp32, rows padded to {LONGEST}",
             clock=time.process_time,
-            note=f"CPU seconds, one thread each; {LAYERS} layers, 256 features, {real:.0%} of the padded tokens are real, "
-            f"ours in {precision}; losses of the first {len(got)} steps differ by at most {difference:.1e} of their value",
+            note=f"CPU seconds, one thread each; {LAYERS} layers, 256 features, {real:.0%} of the padded tokens are "
+            f"real, ours in {precision}; losses of the first {len(got)} steps differ by at most {difference:.1e} of "
+            "their value",
         )
     finally:
         torch.set_num_threads(threads)
