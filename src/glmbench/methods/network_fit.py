@@ -40,21 +40,36 @@ class Recipe(Protocol):
     """What a recipe says to this procedure; see `finetune.FinetuneRecipe` for the meaning of each."""
 
     @property
-    def batch_size(self) -> int: ...  # noqa: D102
+    def batch_size(self) -> int:
+        """Examples in an optimiser step."""
+
     @property
-    def lr(self) -> float: ...  # noqa: D102
+    def lr(self) -> float:
+        """Highest learning rate."""
+
     @property
-    def weight_decay(self) -> float: ...  # noqa: D102
+    def weight_decay(self) -> float:
+        """Of AdamW."""
+
     @property
-    def held_out(self) -> float: ...  # noqa: D102
+    def held_out(self) -> float:
+        """Share of the training rows that decides, where dev cannot."""
+
     @property
-    def held_out_from(self) -> int: ...  # noqa: D102
+    def held_out_from(self) -> int:
+        """With fewer training rows none are held out."""
+
     @property
-    def reverse_complement(self) -> bool: ...  # noqa: D102
+    def reverse_complement(self) -> bool:
+        """Train on either strand, and average the predictions of both."""
+
     @property
-    def retries(self) -> int: ...  # noqa: D102
+    def retries(self) -> int:
+        """Further attempts after a collapse."""
+
     @property
-    def precision(self) -> Literal["fp32", "bf16"]: ...  # noqa: D102
+    def precision(self) -> Literal["fp32", "bf16"]:
+        """Of the arithmetic."""
 
     def plan(self, batches: int, *, higher_is_better: bool) -> Plan:
         """How to train with so many batches an epoch."""
