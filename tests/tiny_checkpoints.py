@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,4 +93,11 @@ def save(folder: Path, kind: str, seed: int = 0) -> Path:
                 parameter.add_(0.1 * torch.randn(parameter.shape))
     network.save_pretrained(folder)
     save_tokenizer(folder, **tokenizer)
+    return folder
+
+
+def save_without_dropout(folder: Path, kind: str) -> Path:
+    """The same trained without dropout, so that a batch in pieces, or on several processes, is the batch."""
+    config = save(folder, kind) / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"hidden_dropout_prob": 0.0}))
     return folder

@@ -29,13 +29,9 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small network without dropout, so that any number of processes trains it alike."""
-    from tiny_checkpoints import save
+    from tiny_checkpoints import save_without_dropout
 
-    folder = save(tmp_path_factory.mktemp("checkpoints") / "dnabert2", "dnabert2")
-    config = folder / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"hidden_dropout_prob": 0.0}))
-    return folder
+    return save_without_dropout(tmp_path_factory.mktemp("checkpoints") / "dnabert2", "dnabert2")
 
 
 @pytest.fixture(autouse=True)

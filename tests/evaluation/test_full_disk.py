@@ -9,20 +9,14 @@ import pytest
 
 from frame_task import write_table
 from glmbench.evaluation.store import Store
+from small_file_system import mounted
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own with room for a few results; needs the right to mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("not allowed to mount a small file system here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", 160) as folder:
+        yield folder
 
 
 def glmbench(*words: str) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -35,11 +34,9 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def dnabert2(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    from tiny_checkpoints import save
+    from tiny_checkpoints import save_without_dropout
 
-    folder = save(tmp_path_factory.mktemp("checkpoints") / "dnabert2", "dnabert2")
-    config = folder / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"hidden_dropout_prob": 0.0}))
+    folder = save_without_dropout(tmp_path_factory.mktemp("checkpoints") / "dnabert2", "dnabert2")
     return load(f"hf:{folder}")
 
 
@@ -75,8 +72,8 @@ def test_a_training_that_collapsed_is_done_again_from_another_seed(
     first, last = (Finetune(QUICK).fit(dnabert2, task(), budget=FULL, seed=seed) for seed in (4, 4 + BETWEEN_ATTEMPTS))
     test = task().load("test")["sequence"].to_list()
     assert fit.first_attempt is not None
-    np.testing.assert_array_equal(fit.first_attempt.predict(test), first.predictor.predict(test))  # type: ignore[union-attr]
-    np.testing.assert_array_equal(fit.predictor.predict(test), last.predictor.predict(test))  # type: ignore[union-attr]
+    np.testing.assert_array_equal(fit.first_attempt.predict(test), first.predictor.predict(test))
+    np.testing.assert_array_equal(fit.predictor.predict(test), last.predictor.predict(test))
 
 
 def test_retries_end_and_what_did_not_collapse_has_one_attempt(dnabert2: Model) -> None:
@@ -214,12 +211,12 @@ def test_pairs_go_in_as_two_sequences_or_as_one(dnabert2: Model) -> None:
     tokens = {how: fit.details["train_input"]["tokens"] for how, fit in fits.items()}
     assert tokens["pair"] == tokens["concatenate"] == 400 * 40
     assert fits["pair"].details["bases"] == 400 * 40
-    joined = fits["concatenate"].predictor.predict([a + b for a, b in pair[:3]])  # type: ignore[union-attr]
-    parted = fits["pair"].predictor.predict(pair[:3])  # type: ignore[union-attr]
+    joined = fits["concatenate"].predictor.predict([a + b for a, b in pair[:3]])
+    parted = fits["pair"].predictor.predict(pair[:3])
     assert joined.shape == parted.shape == (3, 2)
     fit = Scratch({"max_steps": 120, "lr": 3e-3}).fit(OneHotCNNModel(), asked, budget=FULL, seed=0)
     test = asked.load("test")
-    assert (fit.predictor.predict(pair).argmax(1) == test["label"].to_numpy()).mean() > 0.8  # type: ignore[union-attr]
+    assert (fit.predictor.predict(pair).argmax(1) == test["label"].to_numpy()).mean() > 0.8
 
 
 def test_long_sequences_go_in_windows_whose_scores_are_averaged(dnabert2: Model) -> None:

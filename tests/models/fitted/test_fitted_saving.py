@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ import pytest
 import torch
 from fitted_predictors import KINDS, about, answers, card, fit, inputs, saved
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from glmbench.evaluation.job import Job, Result
 from glmbench.evaluation.store import Store, StoreError
 from glmbench.models.fitted.saving import is_small, save
 from glmbench.models.registry import load
+from small_file_system import mounted
 
 Checkpoint = Callable[[str], Path]
 MODELS = ("bert", "dnabert2", "gpt2")
@@ -76,8 +77,7 @@ def test_what_stands_beside_the_weights(checkpoint: Checkpoint, tmp_path: Path) 
 def test_a_whole_network_is_kept_whole(checkpoint: Checkpoint, tmp_path: Path) -> None:
     predictor = fitted("finetune", checkpoint)
     folder = saved(predictor, KINDS["finetune"], tmp_path / "kept")
-    with safe_open(folder / "weights.safetensors", "pt") as stored:
-        kept = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    kept = load_file(folder / "weights.safetensors")
     state = predictor.module.state_dict()
     assert set(kept) == set(state)
     assert all(torch.equal(kept[name], state[name]) for name in state)
@@ -159,15 +159,8 @@ def test_what_stops_the_writing_of_a_network_has_its_number(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 100 kB; needs the right to mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("not allowed to mount a small file system here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", 100) as folder:
+        yield folder
 
 
 def test_on_a_disk_that_is_really_too_small(small_disk: Path, checkpoint: Checkpoint) -> None:

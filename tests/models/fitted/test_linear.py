@@ -115,8 +115,8 @@ def test_a_probe_answers_the_same_alone_and_in_company() -> None:
     model = load("kmer:2")
     task = FrameTask({"train": gc_rows(200, seed=0, contrast=0.6)})
     fit = Probe().fit(model, task, budget=Budget(), seed=0)
-    alone = fit.predictor.predict(["AAAAAAAA"])  # type: ignore[union-attr]
-    together = fit.predictor.predict(["AAAAAAAA", *gc_rows(20, seed=1)["sequence"].to_list()])  # type: ignore[union-attr]
+    alone = fit.predictor.predict(["AAAAAAAA"])
+    together = fit.predictor.predict(["AAAAAAAA", *gc_rows(20, seed=1)["sequence"].to_list()])
     np.testing.assert_allclose(alone[0], together[0], rtol=1e-6)
 
 

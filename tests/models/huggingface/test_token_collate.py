@@ -214,7 +214,7 @@ WINDOWS = st.tuples(st.integers(1, 400), st.integers(1, 40), st.floats(0, 0.95))
 @given(WINDOWS)
 def test_windows_cover_every_token_overlap_enough_and_are_the_fewest(drawn: tuple[int, int, float]) -> None:
     tokens, room, overlap = drawn
-    collate = TokenCollate(reader=None, pad=0, too_long="window", overlap=overlap)  # type: ignore[arg-type]
+    collate = TokenCollate(reader=None, pad=0, too_long="window", overlap=overlap)
     starts = list(collate._starts(tokens, room))
     assert starts[0] == 0
     assert starts[-1] == max(0, tokens - room), "the last one ends where the sequence ends"
