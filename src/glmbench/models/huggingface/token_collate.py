@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,11 +12,10 @@ from torch import Tensor
 
 from glmbench.errors import Unsupported
 from glmbench.models.huggingface.pair_template import PairTemplate
-from glmbench.models.huggingface.reader import Reader
+from glmbench.models.huggingface.reader import Overflow, Reader
 from glmbench.models.model import Input
 from glmbench.training.batches import Encoded
 
-TooLong = Literal["refuse", "truncate", "window"]
 CHUNK = 2048
 """Sequences tokenized at a time: what is kept of each is its ids alone."""
 
@@ -61,10 +59,10 @@ class TokenCollate:
 
     reader: Reader
     pad: int
-    too_long: TooLong = "refuse"
+    too_long: Overflow = "refuse"
     overlap: float = 0.25
 
-    def limited(self, length: int | None, too_long: TooLong | None, overlap: float) -> TokenCollate:
+    def limited(self, length: int | None, too_long: Overflow | None, overlap: float) -> TokenCollate:
         """The same for at most so many tokens, special ones included; None: what the model reads.
 
         Raises:
