@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,20 @@ import pytest
 from typer.testing import CliRunner
 
 from glmbench.cli import app
+
+
+def test_doctor_says_what_the_cache_holds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for path, size in (("data/a/b.csv", 20_000_000), ("training/old/step-00000001/state.pt", 0), ("training/new/x", 3)):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_bytes(bytes(size))
+    ten_days_ago = time.time() - 10 * 86400
+    os.utime(tmp_path / "training/old", (ten_days_ago, ten_days_ago))
+    monkeypatch.setenv("GLMBENCH_CACHE", str(tmp_path))
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    assert done.exit_code == 0, done.output
+    found = {row["what"]: row["found"] for row in json.loads(done.stdout)}
+    assert found["cache: data"] == "0.02 GB, 1 file"
+    assert found["cache: training"] == "0.00 GB, 2 files; 2 not finished, the oldest touched 10 days ago"
 
 
 def test_doctor_offline_opens_no_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

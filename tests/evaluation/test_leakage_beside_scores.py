@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -11,12 +13,15 @@ from frame_task import CARD, FrameTask, gc_rows, write_table
 from glmbench.errors import MissingData
 from glmbench.evaluation import leakage
 from glmbench.evaluation.job import Result
-from glmbench.evaluation.leakage import RULES_VERSION, find_copies, kept_copies, leakage_details
+from glmbench.evaluation.leakage import COPIED, RULES_VERSION, beside_copies, find_copies, kept_copies
 from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import plan
 from glmbench.evaluation.request import Request
 from glmbench.evaluation.run import run
 from glmbench.evaluation.store import Store
+from glmbench.evaluation.summary import OTHER_REPLICATES, SEED, arms
+from glmbench.metrics.resampling import interval, replicates
+from glmbench.metrics.scores import evaluate
 from glmbench.sequences.encoding import reverse_complement
 from glmbench.storage.fetch import Access
 
@@ -69,7 +74,7 @@ def test_a_row_with_two_kinds_of_partner_is_left_out_once(tmp_path: Path) -> Non
     train = gc_rows(4, seed=4).with_columns(sequence=pl.Series([both, reverse_complement(both), "A" * 40, "C" * 40]))
     test = gc_rows(3, seed=5, split="test").with_columns(sequence=pl.Series([both, "AC" * 20, "AG" * 20]))
     task = FrameTask({"train": train, "test": test})
-    details = leakage_details(task, answers(task), tmp_path, replicates=20)
+    details = beside_copies(task, answers(task), tmp_path, replicates=20)[0]
     assert (details["leakage"]["exact"], details["leakage"]["reverse_complement"]) == (1, 1)
     assert details["without_copies"]["rows"] == 2
 
@@ -112,16 +117,16 @@ def test_near_duplicates_of_too_large_splits_are_not_looked_for(
     assert find_copies(task).near == (NEAR,)
     monkeypatch.setattr(leakage, "MOST_COMPARED", (10 * 40) * (52 * 40) - 1)
     assert find_copies(task).near is None
-    details = leakage_details(task, answers(task), tmp_path, replicates=20)
+    details = beside_copies(task, answers(task), tmp_path, replicates=20)[0]
     assert details["leakage"]["near"] is None
     assert details["without_copies"]["rows"] == 7
 
 
 def test_the_score_without_copies_is_that_of_the_other_rows(tmp_path: Path) -> None:
     task = task_with_copies()
-    details = leakage_details(task, answers(task, wrong=(EXACT, FROM_DEV)), tmp_path, replicates=50)
+    details = beside_copies(task, answers(task, wrong=(EXACT, FROM_DEV)), tmp_path, replicates=50)[0]
     assert (details["without_copies"]["rows"], details["without_copies"]["value"]) == (6, 1.0)
-    spoiled = leakage_details(task, answers(task, wrong=("test/0", "test/2", "test/6")), tmp_path, replicates=50)
+    spoiled = beside_copies(task, answers(task, wrong=("test/0", "test/2", "test/6")), tmp_path, replicates=50)[0]
     # rows 0 2 5 6 8 9 have the labels 0 0 1 0 0 1; with 0, 2 and 6 taken for ones: TP 2, FN 0, FP 3, TN 1
     assert spoiled["without_copies"]["value"] == pytest.approx((2 * 1 - 3 * 0) / (5 * 2 * 4 * 1) ** 0.5)
     json.dumps(spoiled, allow_nan=False)
@@ -134,7 +139,7 @@ def test_of_labels_by_base_all_bases_of_a_copy_are_left_out(tmp_path: Path) -> N
     wrong = by_base.with_columns(label=pl.when(pl.col("id") == f"{NEAR}:0017").then(1).otherwise("label"))
     card = CARD.model_copy(update={"kind": "per-base"})
     of_bases = FrameTask({split: task.load(split) for split in task.splits()}, card)
-    without = leakage_details(of_bases, wrong, tmp_path, replicates=20)["without_copies"]
+    without = beside_copies(of_bases, wrong, tmp_path, replicates=20)[0]["without_copies"]
     assert (without["rows"], without["value"]) == (6, 1.0)
 
 
@@ -142,13 +147,13 @@ def test_where_every_row_is_a_copy_there_is_no_score(tmp_path: Path) -> None:
     train = gc_rows(12, seed=1)
     test = train.head(6).with_columns(id=pl.format("test/{}", pl.int_range(6)), group=pl.col("id"))
     task = FrameTask({"train": train, "test": test})
-    details = leakage_details(task, answers(task), tmp_path, replicates=20)
+    details = beside_copies(task, answers(task), tmp_path, replicates=20)[0]
     assert details["without_copies"] == {"rows": 0, "value": None, "low": None, "high": None}
 
 
 def test_without_a_copy_there_is_no_second_score(tmp_path: Path) -> None:
     task = FrameTask({"train": gc_rows(20, seed=1), "test": gc_rows(10, seed=2, split="test")})
-    assert leakage_details(task, answers(task), tmp_path, replicates=20) == {
+    assert beside_copies(task, answers(task), tmp_path, replicates=20)[0] == {
         "leakage": {"exact": 0, "reverse_complement": 0, "near": 0, "of": 10, "splits": ["train"]}
     }
 
@@ -194,7 +199,7 @@ def test_a_file_that_is_broken_or_of_other_rules_is_made_anew(tmp_path: Path, sp
 def test_a_cache_that_cannot_be_written_to_costs_no_figure(tmp_path: Path) -> None:
     (tmp_path / "leakage").write_text("a file where the folder should be")
     task = task_with_copies()
-    assert leakage_details(task, answers(task), tmp_path, replicates=20)["leakage"]["exact"] == 2
+    assert beside_copies(task, answers(task), tmp_path, replicates=20)[0]["leakage"]["exact"] == 2
 
 
 class Absent(FrameTask):
@@ -211,7 +216,7 @@ def test_splits_that_are_missing_leave_a_reason_and_no_figure(tmp_path: Path) ->
     splits = {split: task.load(split) for split in task.splits()}
     missing = Absent(splits)
     missing.absent = ("train",)
-    assert leakage_details(missing, answers(task), tmp_path, replicates=20) == {
+    assert beside_copies(missing, answers(task), tmp_path, replicates=20)[0] == {
         "leakage": {"reason": "not looked for: train.csv is missing; get it with glmbench get"}
     }
     assert not (tmp_path / "leakage").exists()
@@ -223,23 +228,51 @@ def test_simulated_tasks_and_tasks_without_training_rows_are_left_alone(tmp_path
     task = task_with_copies()
     splits = {split: task.load(split) for split in task.splits()}
     simulated = FrameTask(splits, CARD.model_copy(update={"parameters": {"generator": "promoter"}}))
-    assert leakage_details(simulated, answers(task), tmp_path, replicates=20) == {}
+    assert beside_copies(simulated, answers(task), tmp_path, replicates=20)[0] == {}
     alone = FrameTask({"test": splits["test"]})
-    assert leakage_details(alone, answers(task), tmp_path, replicates=20) == {}
+    assert beside_copies(alone, answers(task), tmp_path, replicates=20)[0] == {}
 
 
 def ran(tmp_path: Path, limit: int | None = None) -> Result:
+    (result,) = run_on_table_with_copies(tmp_path, limit=limit, budgets=("full",), seeds=1).results()
+    return result
+
+
+def run_on_table_with_copies(tmp_path: Path, **options: Any) -> Store:
+    """The rows are those of `write_table` and two of its training rows, in test as well."""
     folder = write_table(tmp_path / "table")
     train = (folder / "train.csv").read_text().splitlines()
     with (folder / "test.csv").open("a") as file:
         file.write(f"{train[1]}\n{train[2]}\n")
     objects = Objects(Access(cache=tmp_path / "cache", offline=True))
-    request = Request(
-        models=("kmer:2",), tasks=(str(folder),), budgets=("full",), seeds=1, controls=False, limit=limit
-    )  # fmt: skip
-    store = Store(tmp_path / f"store-{limit}")
-    (outcome,) = run(plan(request, objects), store, objects)
-    return store.get(outcome.result.job.address)
+    request = Request(models=("kmer:2",), tasks=(str(folder),), controls=False, **options)
+    store = Store(tmp_path / "store")
+    for _ in run(plan(request, objects), store, objects):
+        pass
+    return store
+
+
+def test_of_several_fits_the_score_without_copies_has_the_interval_of_their_other_rows(tmp_path: Path) -> None:
+    (arm,) = arms(run_on_table_with_copies(tmp_path, budgets=("10",), seeds=3))
+    others = [predictions.filter(~pl.col("id").is_in(["test/60", "test/61"])) for predictions in arm.predictions]
+    assert [rows.height for rows in others] == [60] * 3
+    without = arm.without_copies
+    assert without is not None
+    assert without.value == pytest.approx(np.mean([evaluate(rows, ("mcc",))["mcc"] for rows in others]))
+    assert (without.low, without.high) == interval(replicates("mcc", others, n=OTHER_REPLICATES, seed=SEED))
+    assert (without.low, without.high) != arm.interval("mcc")
+
+
+def test_results_of_several_fits_without_marked_rows_have_no_interval_there(tmp_path: Path) -> None:
+    store = run_on_table_with_copies(tmp_path, budgets=("10",), seeds=3)
+    (arm,) = arms(store)
+    for result in arm.results:
+        path = store.folder / "results" / result.job.address / "predictions.parquet"
+        pl.read_parquet(path).drop(COPIED).write_parquet(path)
+    (arm,) = arms(store)
+    assert arm.without_copies is not None
+    assert arm.without_copies.value is not None
+    assert (arm.without_copies.low, arm.without_copies.high) == (None, None)
 
 
 def test_a_run_keeps_what_a_score_owes_to_copies(tmp_path: Path) -> None:

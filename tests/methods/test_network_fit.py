@@ -77,13 +77,22 @@ def test_a_training_that_collapsed_is_done_again_from_another_seed(
 
 
 def test_retries_end_and_what_did_not_collapse_has_one_attempt(dnabert2: Model) -> None:
-    one_class = FrameTask({name: rows.with_columns(label=pl.lit(1)) for name, rows in task()._splits.items()})
-    fit = Finetune({**QUICK, "retries": 1}).fit(dnabert2, one_class, budget=FULL, seed=0)
+    splits = dict(task()._splits)
+    splits["train"] = splits["train"].with_columns(label=pl.lit(1))
+    fit = Finetune({**QUICK, "retries": 1}).fit(dnabert2, FrameTask(splits), budget=FULL, seed=0)
     assert (fit.details["retries"], fit.details["collapsed"]) == (1, True)
     good = Scratch({"max_steps": 60, "lr": 3e-3}).fit(OneHotCNNModel(), task(400), budget=FULL, seed=0)
     assert good.details["collapsed"] is False
     assert "retries" not in good.details
     assert good.first_attempt is None
+
+
+def test_dev_rows_of_one_label_tell_nothing_of_a_collapse(dnabert2: Model) -> None:
+    splits = dict(task()._splits)
+    splits["dev"] = splits["dev"].filter(pl.col("label") == 1)
+    fit = Finetune({**QUICK, "retries": 1}).fit(dnabert2, FrameTask(splits), budget=FULL, seed=0)
+    assert fit.details["collapsed"] is None
+    assert "retries" not in fit.details
 
 
 def test_an_attempt_that_diverged_leaves_what_went_before(dnabert2: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,35 @@ def test_an_epoch_shows_every_example_once(lengths: list[int], size: int, epoch:
     assert max(map(len, order)) <= size
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(1, 9), st.integers(1, 90), st.integers(1, 4))
+def test_micro_batches_of_a_batch_are_that_batch_and_small(
+    lengths: list[int], size: int, at_once: int, processes: int
+) -> None:
+    source = batches(lengths, batch_size=size, at_once=at_once, processes=processes)
+    cut = list(source.epoch(2))
+    assert len(cut) == len(source)
+    assert source.parts % processes == 0
+    for number, rows in enumerate(source.order(2)):
+        own = cut[number * source.parts : (number + 1) * source.parts]
+        assert [target for batch in own for target in batch.targets.tolist()] == rows.tolist()
+        longest = max(lengths[row] for row in rows)
+        assert all(batch.size <= max(1, at_once // longest) for batch in own)
+        shares = [sum(batch.size for batch in own[rank::processes]) for rank in range(processes)]
+        assert max(shares) <= -(-len(rows) // processes)  # no process waits for one that has more than its share
+
+
+def test_one_long_example_does_not_cut_the_batches_of_others() -> None:
+    source = batches([10] * 127 + [80], batch_size=8, at_once=80)
+    sizes = [batch.size for batch in source.epoch(0) if batch.size]
+    assert sorted(sizes) == [1] * 8 + [8] * 15
+
+
+def test_how_batches_are_cut_is_not_in_their_hash() -> None:
+    one = batches([5] * 20).content_hash()
+    assert batches([5] * 20, at_once=10, processes=2).content_hash() == one
+
+
 def test_order_depends_on_seed_and_epoch_only() -> None:
     def orders(seed: int, epoch: int) -> list[list[int]]:
         return [rows.tolist() for rows in batches([5] * 20, seed=seed).order(epoch)]

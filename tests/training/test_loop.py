@@ -19,7 +19,7 @@ from toy_language import loss as language_loss
 
 from glmbench.training import checkpoint as checkpoints
 from glmbench.training import display, loop
-from glmbench.training.batches import Batch
+from glmbench.training.batches import Batch, Encoded, InMemoryBatches
 from glmbench.training.checkpoint import CheckpointError
 from glmbench.training.guard import Guard
 from glmbench.training.loop import DivergenceError, Plan, TrainingRecord, train
@@ -123,6 +123,50 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(stop_at: int
     assert record.cost.units == expected.cost.units
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+class Points:
+    """A collate of eight codes an example."""
+
+    def encode(self, sequences: Sequence[str]) -> Encoded:
+        raise NotImplementedError
+
+    def batch(self, encoded: Encoded, rows: np.ndarray) -> tuple[torch.Tensor]:
+        return (torch.from_numpy(encoded.matrix(rows, fill=0)).float(),)
+
+
+def points(at_once: int | None = None, processes: int = 1) -> InMemoryBatches:
+    values = np.random.default_rng(0).integers(-9, 9, (50, 8)).astype(np.int8)
+    encoded = Encoded.from_arrays(list(values))
+    cut = {"at_once": at_once, "processes": processes}
+    return InMemoryBatches(Points(), encoded, (values.sum(1) > 0).astype(np.int64), batch_size=8, seed=1, **cut)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_training_is_gone_on_with_whatever_cuts_its_batches(tmp_path: Path) -> None:
+    """Another number of processes, or less memory: the steps see the same examples."""
+
+    def trained(batches: InMemoryBatches, **options: object) -> TrainingRecord:
+        torch.manual_seed(5)
+        module = nn.Linear(8, 2)
+        plan = Plan(20, Schedule("linear", warmup=4), evaluate_every=1, accumulate=batches.parts)
+        return train(module, batches, loss, adamw(module, lr=0.02, weight_decay=0.0), plan, seed=3, **options)
+
+    def stopped(module: nn.Module) -> float:
+        evaluations.append(1)
+        if len(evaluations) == 11:
+            raise KeyboardInterrupt
+        return 1.0
+
+    evaluations: list[int] = []
+    options = {"checkpoint": tmp_path, "checkpoint_every": 0.0}
+    with pytest.raises(KeyboardInterrupt):
+        trained(points(), evaluate=stopped, **options)
+    cut = points(at_once=24, processes=2)
+    assert cut.parts == 4
+    resumed = trained(cut, evaluate=stopped, **options)
+    assert len(evaluations) == 21, "ten more"
+    assert resumed.losses == pytest.approx(trained(points()).losses, rel=1e-5)
 
 
 @pytest.mark.usefixtures("clock")

@@ -94,7 +94,11 @@ def _remark(compared: Comparison) -> str:
 
 def _rest(rest: WithoutCopies | None) -> str:
     """The score without copied test rows, and how many rows are left."""
-    return "" if rest is None or rest.value is None else f"{rest.value:.3f} ({rest.rows:,} rows)"
+    from glmbench.cli.printing import with_interval
+
+    if rest is None or rest.value is None:
+        return ""
+    return f"{with_interval(rest.value, rest.low, rest.high)}, {rest.rows:,} rows"
 
 
 def _print(standings: list[Standing], means: list[Overall], *, every_pair: bool) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from pathlib import Path
+from stat import S_ISREG
 from typing import Annotated, Any
 
 import typer
 
 from glmbench.cli.options import AsJson, Offline, TrustRemoteCode
+
+TRAININGS = "training"
+"""Folder of the cache with a folder for each training that is not finished."""
 
 
 def command(
@@ -54,11 +61,12 @@ def _installation() -> list[dict[str, Any]]:
         _finding("bf16 on the processor", "yes" if fast_bf16(torch.device("cpu")) else "no: leave --precision at fp32"),
         _finding("accelerator", here["accelerator"] or "none: everything runs on the processor"),
         _writable(cache),
+        *_kept(cache),
         _finding("free disk", f"{free:.0f} GB", ok=free > 1),
     ]
 
 
-def _writable(cache: Any) -> dict[str, Any]:
+def _writable(cache: Path) -> dict[str, Any]:
     from glmbench.storage.atomic import write_text
 
     probe = cache / "doctor"
@@ -70,6 +78,29 @@ def _writable(cache: Any) -> dict[str, Any]:
             "cache", f"{cache}: {error.strerror}; set GLMBENCH_CACHE to a folder you can write to", ok=False
         )
     return _finding("cache", cache)
+
+
+def _kept(cache: Path) -> list[dict[str, Any]]:
+    """What the cache holds, by folder; of trainings, how many run or were interrupted and never gone on with."""
+    import time
+
+    found = []
+    for folder in sorted(path for path in cache.glob("*") if path.is_dir()):
+        sizes = [there.st_size for path in folder.rglob("*") if (there := _stat(path)) and S_ISREG(there.st_mode)]
+        words = f"{sum(sizes) / 1e9:.2f} GB, {len(sizes):,} file{'s'[: len(sizes) != 1]}"
+        touched = [there.st_mtime for path in folder.iterdir() if (there := _stat(path))]
+        if folder.name == TRAININGS and touched:
+            days = (time.time() - min(touched)) / 86400
+            words += f"; {len(touched)} not finished, the oldest touched {days:.0f} days ago"
+        found.append(_finding(f"cache: {folder.name}", words))
+    return found
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None of a path that another process has just removed."""
+    with suppress(OSError):
+        return path.stat()
+    return None
 
 
 def _model(reference: str, trust_remote_code: bool, offline: bool) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ import polars as pl
 from glmbench.environment import environment
 from glmbench.errors import DataError, GlmbenchError
 from glmbench.evaluation.job import Cost, Job, Result
-from glmbench.evaluation.leakage import leakage_details
+from glmbench.evaluation.leakage import beside_copies
 from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import REFERENCE, Trouble
 from glmbench.evaluation.predictions import defined, predictions_of
@@ -154,7 +154,8 @@ def _finished(job: Job, objects: Objects) -> Execution:
     if isinstance(task, ReportsLetters):
         details |= {"letters": asdict(task.letters(SPLIT))}
     if job.limit is None:
-        details |= leakage_details(task, predictions, objects.access.cache, replicates=REPLICATES)
+        told, predictions = beside_copies(task, predictions, objects.access.cache, replicates=REPLICATES)
+        details |= told
     counts = {"train": int(details.pop("train_rows", 0)), SPLIT: test.height}
     result = _scored(job, task, model.card, predictions, counts=counts, details=details, cost=cost)
     about = Fitted(job.method, job.task, job.budget, job.seed, task.card.classes, is_paired(test))

@@ -24,6 +24,8 @@ from glmbench.tasks.leakage import exact_duplicates, near_duplicates, reverse_co
 from glmbench.tasks.task import Task
 
 TEST = "test"
+COPIED = "copied"
+"""Column of kept predictions: whether another split has the row's example."""
 RULES_VERSION = 1
 """Grows when the rules find other rows than before: files of earlier versions are then made anew."""
 MOST_COMPARED = 1_000_000_000_000_000
@@ -62,8 +64,12 @@ class Copies(BaseModel):
         }
 
 
-def leakage_details(task: Task, predictions: pl.DataFrame, cache: Path, *, replicates: int) -> dict[str, Any]:
+def beside_copies(
+    task: Task, predictions: pl.DataFrame, cache: Path, *, replicates: int
+) -> tuple[dict[str, Any], pl.DataFrame]:
     """What a result keeps of it: `leakage` (counts) and, where a row has a copy, `without_copies`.
+
+    The predictions come back with a column `COPIED` then, so that whoever has several fits can do the same with all.
 
     `without_copies` holds `rows` (examples) and the main metric on them: `value`, with `low` and `high` of its 95 %
     interval, each None where undefined. Where the other splits cannot be had or read, or anything else goes wrong,
@@ -77,17 +83,18 @@ def leakage_details(task: Task, predictions: pl.DataFrame, cache: Path, *, repli
         replicates: resamples for the interval.
     """
     if task.card.parameters or not any(split.startswith("train") for split in task.splits()):
-        return {}
+        return {}, predictions
     try:
         copies = kept_copies(task, cache)
         if not copies.rows:
-            return {"leakage": copies.counts()}
+            return {"leakage": copies.counts()}, predictions
         example = pl.col("id").str.replace(r":\d+$", "") if task.card.kind == "per-base" else pl.col("id")
-        kept = predictions.filter(~example.is_in(list(copies.rows)))
+        marked = predictions.with_columns(example.is_in(list(copies.rows)).alias(COPIED))
         rows = {"rows": copies.of - len(copies.rows)}
-        return {"leakage": copies.counts(), "without_copies": rows | _score(kept, task.card.metric, replicates)}
+        score = _score(marked.filter(~pl.col(COPIED)), task.card.metric, replicates)
+        return {"leakage": copies.counts(), "without_copies": rows | score}, marked
     except Exception as error:  # the fit is done, and may have cost days
-        return {"leakage": {"reason": f"not looked for: {str(error) or type(error).__name__}"}}
+        return {"leakage": {"reason": f"not looked for: {str(error) or type(error).__name__}"}}, predictions
 
 
 def kept_copies(task: Task, cache: Path) -> Copies:

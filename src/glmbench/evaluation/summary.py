@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from glmbench.evaluation.job import Job, Result
+from glmbench.evaluation.leakage import COPIED
 from glmbench.evaluation.store import Store, StoreError
 from glmbench.methods.registry import METHODS, make
 from glmbench.metrics.resampling import ResampledScores, interval, over_fits, replicates, resampled_scores
@@ -68,7 +69,7 @@ class WithoutCopies:
     value: float | None
     """Mean over fits; None where a fit left it undefined."""
     low: float | None
-    """95 % interval over the task's units, of a single fit only: which rows were left out is not kept."""
+    """95 % interval by two-level resampling; None where undefined, or of several fits without marked rows."""
     high: float | None
 
 
@@ -135,15 +136,25 @@ class Arm:
         """The main metric of each fit on resampled units."""
         return resampled_scores(self.metric, self.predictions, n=REPLICATES, seed=SEED)
 
-    @property
+    @cached_property
     def without_copies(self) -> WithoutCopies | None:
         """The score without copied test rows; None where no row has a copy, or not all fits know."""
         kept = [fit for result in self.results if isinstance(fit := result.details.get("without_copies"), dict)]
         if len(kept) < len(self.results):
             return None
         values = [fit["value"] for fit in kept]
-        low, high = (kept[0]["low"], kept[0]["high"]) if len(kept) == 1 else (None, None)
-        return WithoutCopies(kept[0]["rows"], None if None in values else float(np.mean(values)), low, high)
+        value = None if None in values else float(np.mean(values))
+        low, high = (kept[0]["low"], kept[0]["high"]) if len(kept) == 1 else self._interval_without_copies()
+        return WithoutCopies(kept[0]["rows"], value, low, high)
+
+    def _interval_without_copies(self) -> tuple[float, float] | tuple[None, None]:
+        if not all(COPIED in predictions for predictions in self.predictions):  # kept before rows were marked
+            return None, None
+        rest = [predictions.filter(~pl.col(COPIED)) for predictions in self.predictions]
+        if rest[0].is_empty():
+            return None, None
+        bounds = interval(replicates(self.metric, rest, n=OTHER_REPLICATES, seed=SEED))
+        return bounds if np.isfinite(bounds).all() else (None, None)
 
     def mean_cost(self, name: str) -> float | None:
         """Mean over fits of a field of `Cost`; None where nothing was measured."""

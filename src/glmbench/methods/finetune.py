@@ -71,7 +71,7 @@ class FinetuneRecipe:
     compile: bool = False
     """Compile the loss by torch.compile."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     """Of this code: grows whenever the same settings would give other numbers, so that results get a new address."""
 
     @classmethod

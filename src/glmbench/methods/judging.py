@@ -62,7 +62,7 @@ def collapse(
     """Whether a classifier collapsed, by the rows that decide alone: one rule for every model and method.
 
     It has where it predicts one class for all of them, or their MCC is below `COLLAPSED_BELOW`; of several labels,
-    where the mean of theirs is. None where there are no such rows, or the answer is a value.
+    where the mean of theirs is. None where there are no such rows, all have one label, or the answer is a value.
     """
     import torch
 
@@ -75,6 +75,8 @@ def collapse(
     resolved = resolve(precision, device)
     with torch.inference_mode(), resolved.matmuls(), resolved.forward(device):
         labels, scores = _answers(module, target, batches)
+    if np.all(labels == labels[:1]):
+        return {"collapsed": None}
     if target.kind == "labels":
         mcc = metric_named("mean_mcc").value(labels, scores)
         return {"collapsed": not mcc >= COLLAPSED_BELOW, "stopped_on_mcc": mcc if np.isfinite(mcc) else None}

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from glmbench.training.batches import Encoded
     from glmbench.training.loop import Evaluate, TrainingRecord
     from glmbench.training.plan import Plan
 
@@ -48,25 +47,22 @@ def make_batches(
     With `at_once`, a batch is cut into as many micro-batches as keep each below so many bases or tokens; all processes
     that train together share them, so that a batch has `batch_size` examples whatever their number.
     """
+    from glmbench.training.distributed import processes
+
     views = 1
     if reverse_complements:
         inputs = [*inputs, *(reverse_complemented(one) for one in inputs)]
         views = 2
-    encoded = collate.encode(inputs)
-    parts = micro_batches(encoded, batch_size, at_once)
     return InMemoryBatches(
-        collate, encoded, target.encode(labels), batch_size=batch_size, seed=seed, views=views, parts=parts
+        collate,
+        collate.encode(inputs),
+        target.encode(labels),
+        batch_size=batch_size,
+        seed=seed,
+        views=views,
+        at_once=at_once,
+        processes=processes(),
     )
-
-
-def micro_batches(encoded: Encoded, batch_size: int, at_once: int | None) -> int:
-    """How many micro-batches, of all processes together, make a batch."""
-    from glmbench.training.distributed import processes
-
-    share = -(-batch_size // processes())
-    longest = int(encoded.work.max(initial=1))
-    rows = share if at_once is None else max(1, at_once // longest)
-    return processes() * -(-share // rows)
 
 
 def training_folder(

@@ -136,8 +136,12 @@ class InMemoryBatches:
         seed: decides every order.
         views: equivalent forms of each example, of which an epoch shows one at random: `encoded` holds all examples in
             their first form, then all in their second (the reverse complement).
-        parts: micro-batches that every batch is cut into, for as many processes and for less memory; those of a short
-            batch may be empty. `parts` of them together are always one whole batch.
+        at_once: a batch is cut into as many micro-batches as keep the codes of each below this; None: into one.
+        processes: how many share the micro-batches of a batch evenly.
+
+    Attributes:
+        parts: micro-batches of every batch. Only the batch of the longest example needs them all: the last of others
+            are empty.
     """
 
     def __init__(
@@ -149,21 +153,34 @@ class InMemoryBatches:
         batch_size: int,
         seed: int,
         views: int = 1,
-        parts: int = 1,
+        at_once: int | None = None,
+        processes: int = 1,
     ) -> None:
         if len(encoded) != views * len(targets):
             raise ValueError(f"{len(targets)} targets in {views} views want as many sequences, got {len(encoded)}")
         self.collate, self.encoded, self.targets = collate, encoded, targets
-        self.batch_size, self.seed, self.views, self.parts = batch_size, seed, views, parts
+        self.batch_size, self.seed, self.views = batch_size, seed, views
+        self._at_once, self._processes = at_once, processes
+        self.parts = self._needed(batch_size, int(encoded.work.max(initial=1)))
 
     def __len__(self) -> int:
         return self.parts * -(-len(self.targets) // self.batch_size)
 
     def epoch(self, number: int, *, start: int = 0, every: int = 1) -> Iterator[Batch]:
         """See `Batches.epoch`."""
-        cut = (part for rows in self.order(number) for part in np.array_split(rows, self.parts))
+        cut = (part for rows in self.order(number) for part in self._micro_batches(rows))
         for rows in islice(cut, start, None, every):
             yield self._batch(rows)
+
+    def _micro_batches(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        needed = self._needed(len(rows), int(self.encoded.work[rows].max(initial=1)))
+        return [*np.array_split(rows, needed), *(self.parts - needed) * [rows[:0]]]
+
+    def _needed(self, examples: int, longest: int) -> int:
+        """Micro-batches for so many examples, the longest of so many codes; grows with either."""
+        share = -(-examples // self._processes)
+        rows = share if self._at_once is None else max(1, self._at_once // longest)
+        return self._processes * -(-share // rows)
 
     def _batch(self, rows: NDArray[np.int64]) -> Batch:
         import torch
@@ -172,9 +189,9 @@ class InMemoryBatches:
         return Batch(self.collate.batch(self.encoded, rows) if len(rows) else (), targets, len(rows))
 
     def content_hash(self) -> str:
-        """See `Batches.content_hash`; the collate's code is not seen."""
+        """See `Batches.content_hash`; how batches are cut and the collate's code are not seen."""
         arrays = (self.encoded.values, self.encoded.offsets, self.targets)
-        settings = [self.batch_size, self.seed, self.views, self.parts, type(self.collate).__qualname__]
+        settings = [self.batch_size, self.seed, self.views, type(self.collate).__qualname__]
         return sha256_json([settings, *([str(a.dtype), list(a.shape), _digest(a)] for a in arrays)])
 
     def order(self, number: int) -> list[NDArray[np.int64]]:

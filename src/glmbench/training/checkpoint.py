@@ -30,10 +30,7 @@ class Progress:
     """Where a training stands."""
 
     step: int = 0
-    """Optimiser steps taken."""
-    epoch: int = 0
-    position: int = 0
-    """Batches of this epoch already seen."""
+    """Optimiser steps taken; what they saw of the data follows from it."""
     losses: list[float] = field(default_factory=list)
     """Training loss of each step."""
     evaluations: list[tuple[int, float]] = field(default_factory=list)

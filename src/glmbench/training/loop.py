@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -118,7 +119,7 @@ def train(
         gradients = distributed.Gradients(module, optimiser)
         if observe is not None and at.evaluations:
             observe(_scores(at))
-        stream.enter(at.epoch, at.position)
+        stream.enter(*divmod(at.step * together, len(batches)))
         began = saved = monotonic()
         while at.step < plan.steps and not _out_of_patience(at, plan):
             started = perf_counter()
@@ -140,7 +141,6 @@ def train(
             optimiser.step()
 
             at.step += 1
-            _advance(at, together, len(batches))
             meter.step(perf_counter() - started, units)
             meter.batches(waited, bases)
             if watch is not None:
@@ -152,7 +152,7 @@ def train(
                     score = _evaluate(module, evaluate, at, plan, lr)
                 if observe is not None:
                     observe(_scores(at))
-                stream.enter(at.epoch, at.position)
+                stream.enter(*divmod(at.step * together, len(batches)))
             journal.write(_line(at, lr, gradient_norm, score, meter))
             ended = at.step >= plan.steps or _out_of_patience(at, plan)
             now = monotonic()
@@ -175,14 +175,19 @@ def train(
 def _identity(
     module: nn.Module, batches: Batches, plan: Plan, seed: int, rates: list[float], together: int
 ) -> dict[str, Any]:
-    """What must be equal for an interrupted training to be gone on with; how processes share the work need not."""
+    """What must be equal for an interrupted training to be gone on with.
+
+    How processes share the work need not, nor into how many micro-batches a batch is cut: a step then sees the same
+    examples, and the share of an epoch that it takes is the same.
+    """
     state = module.state_dict()
+    described = asdict(plan)
+    del described["accumulate"]
     return {
-        **asdict(plan),
-        "accumulate": together,
+        **described,
         "seed": seed,
         "rates": rates,
-        "batches": len(batches),
+        "steps_in_epoch": str(Fraction(len(batches), together)),
         "data": batches.content_hash(),
         "weights": sha256_json([[name, list(tensor.shape), str(tensor.dtype)] for name, tensor in state.items()]),
         "device": next(module.parameters()).device.type,
@@ -223,13 +228,6 @@ def _backward(
         torch.autograd.backward(share)
         value += share.detach()
     return value
-
-
-def _advance(at: Progress, micro_batches: int, length: int) -> None:
-    """Move on in the epoch, and to the next where it ends."""
-    at.position += micro_batches
-    while at.position >= length:
-        at.epoch, at.position = at.epoch + 1, at.position - length
 
 
 def _evaluation_due(at: Progress, plan: Plan, steps_of_epoch: int) -> bool:
