@@ -164,6 +164,16 @@ def test_the_last_layer_of_the_classifier_is_computed_for_the_first_token_alone(
     assert widths == [22, 3]
 
 
+def test_adapters_in_the_last_attention_change_nothing_else() -> None:
+    """Keys of a module that is more than a linear layer are made, by that module."""
+    ours, _ = classifiers()
+    inputs = padded(5, 16, 1)
+    wanted = ours(**inputs).logits
+    attention: Any = ours.bert.encoder.layer[-1].attention.self
+    attention.key = torch.nn.Sequential(attention.key)
+    torch.testing.assert_close(ours(**inputs).logits, wanted, atol=1e-5, rtol=1e-4)
+
+
 def test_a_classifier_refuses_a_sequence_beyond_its_positions() -> None:
     with pytest.raises(Unsupported, match="a sequence has 17 tokens, this BERT has 16 positions"):
         classifiers()[0](**padded(17, 3))

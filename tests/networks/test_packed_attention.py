@@ -17,7 +17,7 @@ from torch import Tensor
 from glmbench.errors import Unsupported, UsageError
 from glmbench.networks import accelerated_attention, attention
 from glmbench.networks.alibi import alibi_slopes
-from glmbench.networks.attention import Needs, choose_backend, make_attention
+from glmbench.networks.attention import Needs, SdpaAttention, choose_backend, make_attention
 from glmbench.networks.packing import Packing
 
 HEADS, DIM = 3, 8
@@ -370,3 +370,20 @@ def test_flash_and_varlen_are_called_with_the_same_meaning(window: int | None, m
         (plain, accelerated_attention.VarlenAttention(plain)),
     ):
         torch.testing.assert_close(attend(q, k, v, window), make_attention("sdpa", needs)(q, k, v, window))
+
+
+def test_of_the_first_token_alone_dropped_weights_drop_states_and_their_bias() -> None:
+    """The same weights are dropped as if keys and values were made."""
+    packing = packing_of(3, 5, 5)
+    torch.manual_seed(0)
+    x, q = torch.randn(13, 8), torch.randn(3, 2, 4)
+    key, value = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+    torch.manual_seed(1)
+    found = SdpaAttention(packing, None, dropout=0.5).of_first(q, x, key, value)
+    torch.manual_seed(1)
+    wanted = []
+    for queries, run in zip((q[:1], q[1:]), (x[:3].view(1, 3, 8), x[3:].view(2, 5, 8)), strict=True):
+        k, v = (layer(run).view(*run.shape[:2], 2, 4).transpose(1, 2) for layer in (key, value))
+        weights = torch.softmax((queries[:, :, None] @ k.mT)[:, :, 0] / 2, -1)
+        wanted.append((torch.nn.functional.dropout(weights, 0.5)[:, :, None] @ v)[:, :, 0])
+    torch.testing.assert_close(found, torch.cat(wanted), atol=1e-5, rtol=1e-4)

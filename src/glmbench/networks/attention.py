@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from glmbench.errors import Unsupported, UsageError
@@ -127,32 +127,39 @@ class SdpaAttention:
         """See `Attention`."""
         return self._computed(lambda q, k, v: self._mixed(q, k, v, window), q, k, v)
 
-    def of_first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def of_first(self, q: Tensor, x: Tensor, key: nn.Linear, value: nn.Linear) -> Tensor:
         """Mixed values, (sequences, heads, dim), of the first token of each sequence alone, by its query of that shape.
 
-        Without ALiBi; keys and values are (tokens, heads, dim).
+        Keys and values, of the states x (tokens, features), are never made, as there is one query for all of them: with
+        weights p, q·(Kx + b) is (Kᵀq)·x and a number that all tokens share, and the sum of p(Vx + b) is V(sum of px) +
+        b(sum of p). Without ALiBi.
         """
         assert self._slopes is None
-        return self._computed(self._first, q, k, v)
+        return self._computed(self._first, q, x, key.weight, value.weight, value.bias)
 
-    def _computed(self, function: Callable[..., Tensor], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """What a function makes of queries, keys and values, in the kind of products that is quicker here."""
+    def _computed(self, function: Callable[..., Tensor], q: Tensor, *others: Tensor) -> Tensor:
+        """What a function makes of queries and other tensors, in the kind of products that is quicker here."""
         if not (small_products_are_slow(q) or self._half_gradients_are_slow(q)):
-            return function(q, k, v)
-        mixed: Tensor = _PlainFloat32.apply(function, q, k, v)
+            return function(q, *others)
+        mixed: Tensor = _PlainFloat32.apply(function, q, *others)
         return mixed
 
-    def _first(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        sizes = [sequences * length for sequences, length in self._runs]
-        queries = torch.split(q, [sequences for sequences, _ in self._runs])
-        mixed = []
-        for run, q_run, k_run, v_run in zip(
-            self._runs, queries, torch.split(k, sizes), torch.split(v, sizes), strict=True
+    def _first(self, q: Tensor, x: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        heads, dim = q.shape[1:]
+        asked = torch.einsum("shd,hdf->shf", q * dim**-0.5, key.view(heads, dim, -1))
+        seen = []
+        for (sequences, length), of_run, states in zip(
+            self._runs,
+            torch.split(asked, [sequences for sequences, _ in self._runs]),
+            torch.split(x, [sequences * length for sequences, length in self._runs]),
+            strict=True,
         ):
-            k_run, v_run = (x.view(*run, *x.shape[1:]).transpose(1, 2) for x in (k_run, v_run))
-            out = functional.scaled_dot_product_attention(q_run[:, :, None], k_run, v_run, dropout_p=self._dropout)
-            mixed.append(out[:, :, 0])
-        return torch.cat(mixed)
+            states = states.view(sequences, length, -1)
+            weights = functional.dropout(torch.softmax(of_run @ states.mT, -1), self._dropout)
+            # the sum of the weights goes along as one feature more
+            seen.append(torch.cat((weights @ states, weights.sum(-1, keepdim=True)), -1))
+        mixed = torch.cat(seen)
+        return torch.einsum("shf,hdf->shd", mixed, torch.cat((value, bias[:, None]), 1).view(heads, dim, -1))
 
     def _half_gradients_are_slow(self, q: Tensor) -> bool:
         """Whether torch's backward pass of attention in half precision would cost more than the forward pass saves.

@@ -6,10 +6,10 @@ everybody has.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import BertForMaskedLM as TransformersBert
 from transformers import BertForSequenceClassification as TransformersBertClassifier
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -83,7 +83,7 @@ def _packed_states(
         packing: of them.
         kinds: token types, (tokens,); None: all 0.
         asked: places of tokens; None: all.
-        first: the first token of each sequence is asked about; its query alone goes into the last attention.
+        first: the first token of each sequence is asked about; of the last attention, nothing else is computed.
     """
     config: Any = network.config
     if packing.longest > config.max_position_embeddings:
@@ -98,19 +98,15 @@ def _packed_states(
     attend = _attention(network, x, packing)
     if first:
         asked = packing.offsets[:-1].long()
-    alone = first and isinstance(attend, SdpaAttention)
     layers: Any = network.bert.encoder.layer
     for layer in layers:
-        self_attention = layer.attention.self
         last = asked is not None and layer is layers[-1]
-        seen = x[asked] if last and alone else x
-        q, k, v = (
-            project(states).view(len(states), config.num_attention_heads, -1)
-            for project, states in ((self_attention.query, seen), (self_attention.key, x), (self_attention.value, x))
-        )
-        if last and alone:
-            mixed, x = cast(SdpaAttention, attend).of_first(q, k, v).flatten(1), seen
+        query, key, value = (getattr(layer.attention.self, name) for name in ("query", "key", "value"))
+        if last and first and isinstance(attend, SdpaAttention) and type(key) is type(value) is nn.Linear:
+            seen = x[asked]
+            mixed, x = attend.of_first(_by_head(query(seen), config), x, key, value).flatten(1), seen
         else:
+            q, k, v = (_by_head(project(x), config) for project in (query, key, value))
             mixed = attend(q, k, v).flatten(1)
             if last:
                 mixed, x = mixed[asked], x[asked]
@@ -118,6 +114,10 @@ def _packed_states(
         x = layer.output(layer.intermediate(x), x)
     states: Tensor = x
     return states
+
+
+def _by_head(x: Tensor, config: Any) -> Tensor:
+    return x.view(len(x), config.num_attention_heads, -1)
 
 
 def _attention(network: BertForMaskedLM | BertForSequenceClassification, x: Tensor, packing: Packing) -> Attention:
