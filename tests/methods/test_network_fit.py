@@ -144,10 +144,13 @@ def base_task(train: int = 200) -> FrameTask:
     return FrameTask({name: labelled(rows) for name, rows in task(train)._splits.items()}, card)
 
 
-@pytest.mark.parametrize("method", ["finetune", "lora", "scratch"])
-def test_labels_by_base_are_learned(dnabert2: Model, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "form"),
+    [("finetune", {}), ("finetune", {"max_length": 14, "too_long": "window"}), ("lora", {}), ("scratch", {})],
+)
+def test_labels_by_base_are_learned(dnabert2: Model, method: str, form: dict[str, Any]) -> None:
     asked = base_task()
-    recipe = {"epochs": 6, "lr": 5e-3, "min_steps": 40 if method == "scratch" else 1}
+    recipe = {"epochs": 6, "lr": 5e-3, "min_steps": 40 if method == "scratch" else 1, **form}
     model = OneHotCNNModel() if method == "scratch" else dnabert2
     fit = registry.make(method, recipe).fit(model, asked, budget=FULL, seed=0)
     assert isinstance(fit.predictor, TrainedOnBases)
@@ -160,6 +163,8 @@ def test_labels_by_base_are_learned(dnabert2: Model, method: str) -> None:
     assert frame.height == 40 * 26, "bases without a label are not scored"
     assert evaluate(frame, ["auroc"])["auroc"] > 0.95
     assert fit.details["selected_by"] == ("loss" if method == "scratch" else "mcc")
+    if form:
+        assert fit.details["train_input"]["in_windows"] == fit.details["train_rows"]
     with pytest.raises(Unsupported, match="either strand"):
         registry.make(method, {**recipe, "reverse_complement": True}).fit(model, asked, budget=FULL, seed=0)
 

@@ -46,6 +46,9 @@ KINDS = {
     "finetune of values": Kind("hf:{gpt2}", "finetune", TRAINED, "values"),
     "finetune of pairs": Kind("hf:{bert}", "finetune", TRAINED, pairs=True),
     "finetune by base": Kind("hf:{bert}", "finetune", TRAINED, "bases"),
+    "finetune by base in windows": Kind(
+        "hf:{bert}", "finetune", {**TRAINED, "max_length": 14, "too_long": "window"}, "bases"
+    ),
     "finetune in windows, both strands": Kind(
         "hf:{bert}",
         "finetune",

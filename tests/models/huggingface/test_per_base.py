@@ -17,6 +17,7 @@ from transformers import FNetConfig, FNetModel
 from glmbench.errors import DataError, Unsupported
 from glmbench.models.huggingface.encoder import HuggingFaceModel
 from glmbench.models.huggingface.per_base import BaseCollate, PerBaseNetwork, _cover
+from glmbench.models.huggingface.token_windows import TokenWindows
 from glmbench.models.registry import load
 
 SEQUENCES = ["ACGTTGCATTAGCCGATACGGATC", "GATTACA", "acgtnnacgtt", "TTGACCAGTACGTAA", "CCCC"]
@@ -148,7 +149,7 @@ def test_the_head_alone_is_fresh(reference: Callable[[str], str]) -> None:
 
 def test_batches_are_padded_ids_with_the_tokens_of_each_base(reference: Callable[[str], str]) -> None:
     _, collate, _ = network_of(reference("bert"))
-    ids, mask, first, last, place = collate.batch(collate.encode(["ACG", "TTGAC"]), np.array([1, 0]))
+    ids, mask, first, last, place, _ = collate.batch(collate.encode(["ACG", "TTGAC"]), np.array([1, 0]))
     assert ids.tolist() == [[2, 8, 8, 7, 5, 6, 3], [2, 5, 6, 7, 3, 0, 0]]
     assert mask is not None
     assert mask.tolist() == [[1] * 7, [1] * 5 + [0] * 2]
@@ -158,21 +159,73 @@ def test_batches_are_padded_ids_with_the_tokens_of_each_base(reference: Callable
 
 def test_sequences_that_are_too_long_are_refused_and_never_cut(reference: Callable[[str], str]) -> None:
     _, collate, _ = network_of(reference("bert"))
-    with pytest.raises(Unsupported, match="sequence 1 has 63 bp, 63 tokens; the model reads 62"):
+    with pytest.raises(Unsupported, match="1 of 2 sequences have more than 64 tokens"):
         collate.encode(["ACGT", "A" * 63])
     assert len(collate.encode(["A" * 62]).first) == 62
-    with pytest.raises(Unsupported, match="sequence 0 has 9 bp"):
+    with pytest.raises(Unsupported, match=r"1 of 1 sequences .* 10 tokens.*window"):
         collate.limited(10, "refuse", 0.25).encode(["ACGTACGTA"])
     with pytest.raises(Unsupported, match="max_length is 65 tokens, the model reads 64"):
         collate.limited(65, None, 0.25)
     with pytest.raises(Unsupported, match="goes with labels of sequences"):
         collate.limited(None, "truncate", 0.25)
-    with pytest.raises(Unsupported, match="labels by base"):
-        collate.limited(None, "window", 0.25)
-    with pytest.raises(Unsupported, match="sequence 0 has 70 bp"):  # whatever the reference says of overflow
+    with pytest.raises(Unsupported, match="more than 64 tokens"):  # whatever the reference says of overflow
         network_of(f"{reference('bert')}?overflow=truncate")[1].encode(["A" * 70])
     with pytest.raises(DataError, match="has no token"):
         collate.encode([""])
+
+
+def _random(*lengths: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    return ["".join(rng.choice(list("ACGT"), length)) for length in lengths]
+
+
+@pytest.mark.parametrize("kind", ["3-mers", "byte pairs", "dnabert2", "bert"])
+def test_beyond_the_context_a_token_has_the_mean_of_its_states_in_all_windows(
+    kind: str, reference: Callable[[str], str]
+) -> None:
+    module, whole, _ = network_of(reference(kind))
+    collate = whole.limited(14, "window", 0.5)
+    before, room = len(whole.reader.prefix), collate.reader.room
+    assert room is not None
+    sequences = _random(90, 7, 41)
+    with torch.no_grad():
+        for sequence, found in zip(sequences, scores(module, collate, sequences), strict=True):
+            (read,) = whole.reader.limited(None, "truncate").read([sequence]).pieces
+            tokens = read.ids[before : before + read.tokens]
+            states: list[list[Tensor]] = [[] for _ in tokens]
+            for start in TokenWindows(room, 0.5, (), (), 0).starts(len(tokens)):
+                own = tokens[start : start + room]
+                ids = torch.tensor([[*whole.reader.prefix, *own, *whole.reader.suffix]])
+                for token, state in enumerate(module._states(ids, None)[0, before : before + len(own)]):
+                    states[start + token].append(state)
+            assert (max(map(len, states)) > 1) == (len(tokens) > room)
+            means = torch.stack([torch.stack(some).mean(0) for some in states])
+            head: Any = module.head
+            for base in range(len(sequence)):
+                covering = [i for i in range(len(read.starts)) if read.starts[i] <= base < read.ends[i]]
+                place = torch.tensor(base - read.starts[covering[0]])
+                wanted = head(means[covering].mean(0), place)
+                torch.testing.assert_close(found[base], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_windows_change_nothing_where_sequences_fit(reference: Callable[[str], str]) -> None:
+    module, collate, _ = network_of(reference("byte pairs"))
+    whole = scores(module, collate, SEQUENCES)
+    for found, wanted in zip(scores(module, collate.limited(None, "window", 0.25), SEQUENCES), whole, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_windows_of_bases_are_counted_and_their_work_is_that_of_all(reference: Callable[[str], str]) -> None:
+    _, collate, _ = network_of(reference("bert"))
+    windows = collate.limited(12, "window", 0.5)  # 10 bases a window, 5 apart
+    assert windows.encode(_random(30, 4)).work.tolist() == [5 * 12, 6]
+    notes = windows.notes(_random(30, 4, 10))
+    assert (notes["in_windows"], notes["windows"], notes["tokens"]) == (1, 7, 44)
+
+
+def test_the_reference_may_ask_for_windows(reference: Callable[[str], str]) -> None:
+    _, collate, _ = network_of(f"{reference('bert')}?overflow=window")
+    assert len(collate.encode(["A" * 70]).first) == 70
 
 
 def test_a_network_that_knows_no_padding_wants_one_length() -> None:

@@ -19,6 +19,7 @@ from glmbench.errors import DataError, Unsupported
 from glmbench.models.huggingface.encoder import HuggingFaceModel
 from glmbench.models.huggingface.pair_template import PairTemplate
 from glmbench.models.huggingface.token_collate import TokenCollate, _fit_pair
+from glmbench.models.huggingface.token_windows import TokenWindows
 from glmbench.models.registry import load
 
 CLS, SEP = 2, 3
@@ -214,8 +215,7 @@ WINDOWS = st.tuples(st.integers(1, 400), st.integers(1, 40), st.floats(0, 0.95))
 @given(WINDOWS)
 def test_windows_cover_every_token_overlap_enough_and_are_the_fewest(drawn: tuple[int, int, float]) -> None:
     tokens, room, overlap = drawn
-    collate = TokenCollate(reader=None, pad=0, too_long="window", overlap=overlap)
-    starts = list(collate._starts(tokens, room))
+    starts = TokenWindows(room, overlap, before=(), after=(), pad=0).starts(tokens)
     assert starts[0] == 0
     assert starts[-1] == max(0, tokens - room), "the last one ends where the sequence ends"
     steps = np.diff(starts)
@@ -238,7 +238,7 @@ def test_the_scores_of_a_long_sequence_are_the_mean_of_its_windows(kind: str, ch
     module, collate = in_windows(checkpoint(kind), 12, 0.5)
     special = len(collate.reader.prefix) + len(collate.reader.suffix)
     room = 12 - special
-    starts = list(collate._starts(31, room))
+    starts = TokenWindows(room, collate.overlap, (), (), 0).starts(31)
     assert len(starts) > 3
     parts = torch.cat([scores(module, collate, [long[start : start + room]]) for start in starts])
     assert parts.std(dim=0).min() > 1e-5
@@ -290,7 +290,7 @@ def test_gradients_of_windows_reach_the_network_as_their_mean(checkpoint: Checkp
     module(*collate.batch(collate.encode([long]), np.arange(1))).sum().backward()
     got = {name: parameter.grad.clone() for name, parameter in module.named_parameters() if parameter.grad is not None}
     module.zero_grad()
-    starts = list(collate._starts(20, room))
+    starts = TokenWindows(room, collate.overlap, (), (), 0).starts(20)
     for start in starts:
         piece = collate.batch(collate.encode([long[start : start + room]]), np.arange(1))
         (module(*piece).sum() / len(starts)).backward()

@@ -246,7 +246,8 @@ class HuggingFaceModel:
         if per_base:
             from glmbench.models.huggingface.per_base import BaseCollate, make_per_base
 
-            return make_per_base(self._network, outputs, seed), BaseCollate(self._reader, self._pad)
+            own = BaseCollate(self._reader, self._pad, "window" if overflow == "window" else "refuse")
+            return make_per_base(self._network, outputs, seed), own
         from glmbench.models.huggingface.token_collate import TokenCollate
         from glmbench.models.huggingface.trainable import make_trainable
 

@@ -1,7 +1,8 @@
 """A copy of a pre-trained network that classifies every base: a small head on the states of the tokens that cover it.
 
 A base takes the mean of the states of its tokens (overlapping k-mers: up to k of them), and, where tokens hold several
-bases, a learned vector for its place in the token; then a hidden layer with GELU and a linear one.
+bases, a learned vector for its place in the token; then a hidden layer with GELU and a linear one. A sequence beyond
+the context goes in windows that overlap, and a token that lies in several has the mean of its states.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from glmbench.errors import Unsupported
 from glmbench.models.huggingface.reader import Reader
+from glmbench.models.huggingface.token_windows import TokenWindows, Windows, padding_mask
 from glmbench.training.batches import Encoded
 
 if TYPE_CHECKING:
@@ -32,51 +34,63 @@ _CHUNK = 2048
 
 @dataclass(frozen=True)
 class EncodedSpans(Encoded):
-    """Token ids with special tokens, and for every base which tokens cover it.
+    """Token ids, and for every base which tokens cover it. Special tokens are among them unless there are windows.
 
     Attributes:
         bases: int64 (examples + 1,), where the bases of each example begin in the arrays below.
         first: int32 (all bases,), the first id of the example that covers a base.
         last: int32 (all bases,), the last one.
         place: uint8 (all bases,), the place of a base in the first token that covers it.
+        windowed: of sequences in windows, tokens that all windows of each example hold together, int64 (examples,).
     """
 
     bases: NDArray[np.int64]
     first: NDArray[np.int32]
     last: NDArray[np.int32]
     place: NDArray[np.uint8]
+    windowed: NDArray[np.int64] | None = None
+
+    @property
+    def work(self) -> NDArray[np.int64]:
+        """See `Encoded.work`."""
+        return self.lengths if self.windowed is None else self.windowed
 
 
 @dataclass(frozen=True)
 class BaseCollate:
-    """Sequences as token ids, with the tokens of every base. Sequences beyond the context are refused.
+    """Sequences as token ids, with the tokens of every base.
 
     Attributes:
-        reader: of the model.
+        reader: of the model; its context is the longest input.
         pad: id that fills padded rows.
+        too_long: what becomes of longer sequences: an error, or windows.
+        overlap: share of a window, at least, that it has in common with the next.
     """
 
     reader: Reader
     pad: int
+    too_long: Literal["refuse", "window"] = "refuse"
+    overlap: float = 0.25
 
     def limited(
         self, length: int | None, too_long: Literal["refuse", "truncate", "window"] | None, overlap: float
     ) -> BaseCollate:
-        """The same for at most so many tokens.
+        """The same for at most so many tokens, special ones included; None: what the model reads.
 
         Raises:
-            Unsupported: longer sequences were to be cut: bases would be left without an answer.
+            Unsupported: longer sequences were to be cut: bases would be left without an answer. Or the model reads
+                fewer tokens.
         """
-        if too_long not in (None, "refuse"):
+        if too_long == "truncate":
             raise Unsupported(
-                f"too_long = {too_long!r} goes with labels of sequences; with labels by base, cut the sequences and "
-                "their labels into windows before"
+                'too_long = "truncate" goes with labels of sequences: with labels by base, some would be left without '
+                'an answer; set too_long = "window"'
             )
         context = self.reader.context
         if length is not None and context is not None and length > context:
             raise Unsupported(f"max_length is {length} tokens, the model reads {context}")
-        limit = context if length is None else length if context is None else min(length, context)
-        return replace(self, reader=self.reader.limited(limit, "refuse"))
+        reader = self.reader.limited(context if length is None else length, "refuse")
+        return replace(self, reader=reader, too_long=too_long or self.too_long, overlap=overlap)
 
     def encode(self, sequences: Sequence[str]) -> EncodedSpans:
         """Token ids and spans.
@@ -87,43 +101,83 @@ class BaseCollate:
         """
         ids: list[NDArray[np.int32]] = []
         covers: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]] = []
-        reader = self.reader.limited(self.reader.context, "refuse")
+        windows = self._windows()
+        reader, room = self.reader.limited(None, "truncate"), self.reader.room
+        too_long = 0
+        before = 0 if windows else len(reader.prefix)
         for start in range(0, len(sequences), _CHUNK):
             some = sequences[start : start + _CHUNK]
             for text, piece in zip(some, reader.read(some).pieces, strict=True):
-                ids.append(np.array(piece.ids, np.int32))
-                covers.append(_cover(piece.starts, piece.ends, len(text), len(reader.prefix)))
+                too_long += windows is None and room is not None and piece.tokens > room
+                own = piece.ids[len(reader.prefix) :][: piece.tokens] if windows else piece.ids
+                ids.append(np.array(own, np.int32))
+                covers.append(_cover(piece.starts, piece.ends, len(text), before))
+        if too_long:
+            raise Unsupported(
+                f"{too_long:,} of {len(sequences):,} sequences have more than {self.reader.context} tokens, the most "
+                'that this training reads; set too_long = "window" in the recipe to read them in windows that overlap, '
+                "or take a model with a longer context"
+            )
         encoded = Encoded.from_arrays(ids)
         bases = np.concatenate(([0], np.cumsum([len(first) for first, _, _ in covers]))).astype(np.int64)
         first, last, place = (np.concatenate(parts) for parts in zip(*covers, strict=True))
-        return EncodedSpans(encoded.values, encoded.offsets, bases, first, last, place)
+        windowed = windows.work(encoded.lengths) if windows else None
+        return EncodedSpans(encoded.values, encoded.offsets, bases, first, last, place, windowed)
 
     def batch(
         self, encoded: Encoded, rows: NDArray[np.integer]
-    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]:
-        """Ids (B, T) padded on the right, their mask, and by base (B, longest) first and last token and place."""
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor | None]:
+        """Arguments of `PerBaseNetwork.forward`."""
         assert isinstance(encoded, EncodedSpans)
-        ids = torch.from_numpy(encoded.matrix(rows, fill=self.pad).astype(np.int64))
-        lengths = encoded.lengths[rows]
-        mask = None
-        if not np.all(lengths == ids.shape[1]):
-            mask = torch.from_numpy((np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64))
         first, last, place = (
             self._by_base(encoded, rows, values) for values in (encoded.first, encoded.last, encoded.place)
         )
-        return ids, mask, first, last, place
+        if (windows := self._windows()) is not None:
+            cut = windows.cut(encoded, rows)
+            return cut.ids, cut.mask, first, last, place, _places(cut, len(windows.before), int(last.max()) + 1)
+        ids = torch.from_numpy(encoded.matrix(rows, fill=self.pad).astype(np.int64))
+        return ids, padding_mask(encoded.lengths[rows], ids.shape[1]), first, last, place, None
 
     def notes(self, sequences: Sequence[str]) -> dict[str, int | float]:
         """Tokens of sequences; see `models.reporting.NotesInput`."""
         tokens = unknown = 0
+        cut: list[int] = []
+        windows = self._windows()
         for start in range(0, len(sequences), _CHUNK):
             reading = self.reader.limited(None, "truncate").read(sequences[start : start + _CHUNK])
             tokens, unknown = tokens + reading.tokens, unknown + reading.unknown
-        return {"sequences": len(sequences), "tokens": tokens, "unknown_tokens": unknown, "truncated": 0}
+            if windows is not None:
+                cut += [len(windows.starts(piece.tokens)) for piece in reading.pieces]
+        return {
+            "sequences": len(sequences),
+            "tokens": tokens,
+            "unknown_tokens": unknown,
+            "truncated": 0,
+            **({} if windows is None else {"in_windows": sum(count > 1 for count in cut), "windows": sum(cut)}),
+        }
+
+    def _windows(self) -> TokenWindows | None:
+        """How long sequences go in; None: not in windows."""
+        room = self.reader.room
+        if self.too_long != "window" or room is None:
+            return None
+        return TokenWindows(room, self.overlap, self.reader.prefix, self.reader.suffix, self.pad)
 
     def _by_base(self, encoded: EncodedSpans, rows: NDArray[np.integer], values: NDArray[Any]) -> Tensor:
         one = Encoded(values, encoded.bases)
         return torch.from_numpy(one.matrix(rows, fill=0).astype(np.int64))
+
+
+def _places(windows: Windows, before: int, longest: int) -> Tensor:
+    """Where the states of windows belong among those of whole sequences, int64 (windows, length).
+
+    Token t of sequence s is at s * longest + t; special tokens and padding are at the place after the last.
+    """
+    token = np.arange(windows.ids.shape[1]) - before
+    inside = (token >= 0) & (token < windows.tokens[:, None])
+    place = windows.owners[:, None] * longest + windows.starts[:, None] + token
+    nowhere = (int(windows.owners[-1]) + 1) * longest
+    return torch.from_numpy(np.where(inside, place, nowhere))
 
 
 def _cover(
@@ -158,17 +212,28 @@ class PerBaseNetwork(nn.Module):
         self._masks = "attention_mask" in accepted
         self._fixed: dict[str, Any] = {"use_cache": False} if "use_cache" in accepted else {}
 
-    def forward(self, ids: Tensor, mask: Tensor | None, first: Tensor, last: Tensor, place: Tensor) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        mask: Tensor | None,
+        first: Tensor,
+        last: Tensor,
+        place: Tensor,
+        places: Tensor | None = None,
+    ) -> Tensor:
         """Scores (batch, longest, outputs) of every base; beyond the end of shorter sequences they mean nothing.
 
         Args:
-            ids: int64 (batch, tokens).
+            ids: int64 (batch, tokens), or of windows (windows, tokens).
             mask: 0 at padding; None: no padding.
             first: the first token of each base, int64 (batch, longest).
             last: the last token of each base.
             place: of each base in its first token.
+            places: of windows, where the states of their tokens belong; see `_places`. None: there are no windows.
         """
         states = self._states(ids, mask)
+        if places is not None:
+            states = _assembled(states, places, len(last), int(last.max()) + 1)
         if torch.equal(first, last):
             of_base = _taken(states, first)
         else:  # the mean over a range, as a difference of sums from the left
@@ -199,6 +264,14 @@ class BaseHead(nn.Module):
         """Scores (batch, longest, outputs)."""
         out: Tensor = self.out(functional.gelu(self.dense(states + self.places(place))))
         return out
+
+
+def _assembled(states: Tensor, places: Tensor, sequences: int, tokens: int) -> Tensor:
+    """States (sequences, tokens, dim) from those of windows, the mean where a token is in several."""
+    flat, slots = places.flatten(), sequences * tokens + 1
+    total = states.new_zeros(slots, states.shape[2]).index_add(0, flat, states.flatten(0, 1))
+    mean = total / torch.bincount(flat, minlength=slots).clamp(min=1)[:, None]
+    return mean[:-1].view(sequences, tokens, -1)
 
 
 def _taken(states: Tensor, tokens: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from glmbench.errors import Unsupported
 from glmbench.models.huggingface.pair_template import PairTemplate
 from glmbench.models.huggingface.reader import Overflow, Reader
+from glmbench.models.huggingface.token_windows import TokenWindows, padding_mask
 from glmbench.models.model import Input
 from glmbench.training.batches import Encoded
 
@@ -31,12 +32,11 @@ class EncodedTokens(Encoded):
 
     Attributes:
         second: of pairs, at which id of its example the second sequence begins, int64 (examples,).
-        bare: whether special tokens are still to be put around windows.
-        windowed: tokens that all windows of each example hold together, int64 (examples,).
+        windowed: of sequences in windows, tokens that all windows of each example hold together, int64 (examples,);
+            special tokens are still to be put around them.
     """
 
     second: NDArray[np.int64] | None = None
-    bare: bool = False
     windowed: NDArray[np.int64] | None = None
 
     @property
@@ -87,7 +87,7 @@ class TokenCollate:
         if sequences and not isinstance(sequences[0], str):
             return self._encode_pairs([pair for pair in sequences if not isinstance(pair, str)])
         texts = [text for text in sequences if isinstance(text, str)]
-        windows = self.too_long == "window" and self.reader.room is not None
+        windows = self._windows()
         reader = self.reader.limited(None if windows else self.reader.context, "truncate")
         ids: list[NDArray[np.int32]] = []
         too_long = 0
@@ -100,19 +100,22 @@ class TokenCollate:
         if too_long and self.too_long == "refuse":
             raise self._refusal(too_long, len(texts), "sequences")
         encoded = Encoded.from_arrays(ids)
-        return EncodedTokens(encoded.values, encoded.offsets, bare=windows, windowed=self._windowed(encoded, windows))
+        windowed = windows.work(encoded.lengths) if windows else None
+        return EncodedTokens(encoded.values, encoded.offsets, windowed=windowed)
 
     def batch(self, encoded: Encoded, rows: NDArray[np.integer]) -> Inputs:
         """Ids (B, L) padded on the right, their mask, token types and owners; see `TrainableNetwork.forward`."""
-        bare = isinstance(encoded, EncodedTokens) and encoded.bare
-        if bare and self.reader.room is not None:
-            return self._windows(encoded, rows, self.reader.room)
+        windows = self._windows()
+        if isinstance(encoded, EncodedTokens) and encoded.windowed is not None and windows is not None:
+            cut = windows.cut(encoded, rows)
+            one_each = len(cut.ids) == len(rows)
+            return cut.ids, cut.mask, None, None if one_each else torch.from_numpy(cut.owners)
         ids = torch.from_numpy(encoded.matrix(rows, fill=self.pad).astype(np.int64))
         lengths = encoded.lengths[rows]
         kinds = None
         if isinstance(encoded, EncodedTokens) and encoded.second is not None:
             kinds = torch.from_numpy((np.arange(ids.shape[1]) >= encoded.second[rows][:, None]).astype(np.int64))
-        return ids, _mask(lengths, ids.shape[1]), kinds, None
+        return ids, padding_mask(lengths, ids.shape[1]), kinds, None
 
     def notes(self, sequences: Sequence[Input]) -> dict[str, int | float]:
         """Tokens of sequences, and what the length cut of them; see `models.reporting.NotesInput`."""
@@ -154,9 +157,9 @@ class TokenCollate:
             "cut": reading.cut,
             "windows": 0,
         }
-        if self.too_long == "window" and self.reader.room is not None:
+        if (windows := self._windows()) is not None:
             whole = self.reader.limited(None, "truncate").read(texts)
-            found["windows"] = sum(len(list(self._starts(piece.tokens, self.reader.room))) for piece in whole.pieces)
+            found["windows"] = sum(len(windows.starts(piece.tokens)) for piece in whole.pieces)
         return found
 
     def _pair_room(self) -> int | None:
@@ -200,50 +203,12 @@ class TokenCollate:
         before = len(reader.prefix)
         return [piece.ids[before : before + piece.tokens] for piece in reader.read(texts).pieces]
 
-    def _windows(self, encoded: Encoded, rows: NDArray[np.integer], room: int) -> Inputs:
-        pieces: list[NDArray[np.int64]] = []
-        owners: list[int] = []
-        for owner, row in enumerate(rows.tolist()):
-            tokens = encoded.values[encoded.offsets[row] : encoded.offsets[row + 1]]
-            for start in self._starts(len(tokens), room):
-                own = tokens[start : start + room]
-                pieces.append(np.concatenate((self.reader.prefix, own, self.reader.suffix)).astype(np.int64))
-                owners.append(owner)
-        lengths = np.array([len(piece) for piece in pieces])
-        ids = np.full((len(pieces), int(lengths.max())), self.pad, np.int64)
-        for row, piece in zip(ids, pieces, strict=True):
-            row[: len(piece)] = piece
-        one_each = len(pieces) == len(rows)
-        return (
-            torch.from_numpy(ids),
-            _mask(lengths, ids.shape[1]),
-            None,
-            None if one_each else torch.tensor(owners, dtype=torch.int64),
-        )
-
-    def _windowed(self, encoded: Encoded, windows: bool) -> NDArray[np.int64] | None:
-        if not windows or self.reader.context is None or self.reader.room is None:
+    def _windows(self) -> TokenWindows | None:
+        """How long sequences go in; None: not in windows."""
+        room = self.reader.room
+        if self.too_long != "window" or room is None:
             return None
-        context, room = self.reader.context, self.reader.room
-        special = context - room
-        counts = [len(list(self._starts(int(tokens), room))) for tokens in encoded.lengths]
-        return np.array(
-            [
-                tokens + special if count == 1 else count * context
-                for count, tokens in zip(counts, encoded.lengths.tolist(), strict=True)
-            ],
-            np.int64,
-        )
-
-    def _starts(self, tokens: int, room: int) -> Iterator[int]:
-        """First tokens of the fewest windows of `room` tokens that cover all and overlap enough, evenly placed."""
-        if tokens <= room:
-            yield 0
-            return
-        step = max(1, int(room * (1 - self.overlap)))
-        last = -(-(tokens - room) // step)
-        for window in range(last + 1):
-            yield round(window * (tokens - room) / last)
+        return TokenWindows(room, self.overlap, self.reader.prefix, self.reader.suffix, self.pad)
 
     def _refusal(self, too_long: int, of: int, what: str) -> Unsupported:
         return Unsupported(
@@ -262,10 +227,3 @@ def _fit_pair(first: int, second: int, room: int) -> tuple[int, int]:
         return (first, room - first) if first == short else (room - second, second)
     less, more = room // 2, room - room // 2  # the odd token is that of the longer one, of equals the second's
     return (more, less) if first > second else (less, more)
-
-
-def _mask(lengths: NDArray[np.integer], width: int) -> Tensor | None:
-    """1 at tokens and 0 at padding, int64 (rows, width); None where there is none."""
-    if np.all(lengths == width):
-        return None
-    return torch.from_numpy((np.arange(width) < lengths[:, None]).astype(np.int64))
