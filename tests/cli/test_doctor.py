@@ -29,6 +29,19 @@ def test_doctor_says_what_the_cache_holds(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert found["cache: training"] == "0.00 GB, 2 files; 2 not finished, the oldest touched 10 days ago"
 
 
+def test_doctor_goes_on_past_a_folder_that_another_process_removes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("data", "training"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "link").symlink_to(__file__)
+    monkeypatch.setattr(Path, "iterdir", lambda self: (_ for _ in ()).throw(FileNotFoundError(self)))
+    monkeypatch.setenv("GLMBENCH_CACHE", str(tmp_path))
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    assert done.exit_code == 0, done.output
+    assert "0.00 GB, 0 files" in done.stdout, "a link is no file of the cache"
+
+
 def test_doctor_offline_opens_no_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tried: list[str] = []
 

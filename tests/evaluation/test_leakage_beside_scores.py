@@ -275,6 +275,25 @@ def test_results_of_several_fits_without_marked_rows_have_no_interval_there(tmp_
     assert (arm.without_copies.low, arm.without_copies.high) == (None, None)
 
 
+def test_fits_that_do_not_agree_which_rows_have_copies_have_no_interval_or_no_score(tmp_path: Path) -> None:
+    """Other rules found other rows: fits of two versions of glmbench in one store."""
+    store = run_on_table_with_copies(tmp_path, budgets=("10",), seeds=2)
+    (arm,) = arms(store)
+    folder = store.folder / "results" / arm.results[0].job.address
+    marked = pl.read_parquet(folder / "predictions.parquet")
+    marked.with_columns(pl.col("id").is_in(["test/0", "test/1"]).alias(COPIED)).write_parquet(
+        folder / "predictions.parquet"
+    )
+    (arm,) = arms(store)
+    assert arm.without_copies is not None
+    assert (arm.without_copies.low, arm.without_copies.high) == (None, None)
+    result = json.loads((folder / "result.json").read_text())
+    result["details"]["without_copies"]["rows"] = 59
+    (folder / "result.json").write_text(json.dumps(result))
+    (arm,) = arms(store)
+    assert arm.without_copies is None
+
+
 def test_a_run_keeps_what_a_score_owes_to_copies(tmp_path: Path) -> None:
     result = ran(tmp_path)
     assert result.status == "ok"

@@ -92,6 +92,8 @@ def test_dev_rows_of_one_label_tell_nothing_of_a_collapse(dnabert2: Model) -> No
     splits["dev"] = splits["dev"].filter(pl.col("label") == 1)
     fit = Finetune({**QUICK, "retries": 1}).fit(dnabert2, FrameTask(splits), budget=FULL, seed=0)
     assert fit.details["collapsed"] is None
+    assert fit.details["selected_by"] == "loss", "nor does a metric of classes tell epochs apart"
+    assert fit.details["best_score"] > 0
     assert "retries" not in fit.details
 
 

@@ -88,7 +88,7 @@ def _kept(cache: Path) -> list[dict[str, Any]]:
     for folder in sorted(path for path in cache.glob("*") if path.is_dir()):
         sizes = [there.st_size for path in folder.rglob("*") if (there := _stat(path)) and S_ISREG(there.st_mode)]
         words = f"{sum(sizes) / 1e9:.2f} GB, {len(sizes):,} file{'s'[: len(sizes) != 1]}"
-        touched = [there.st_mtime for path in folder.iterdir() if (there := _stat(path))]
+        touched = [there.st_mtime for path in folder.glob("*") if (there := _stat(path))]
         if folder.name == TRAININGS and touched:
             days = (time.time() - min(touched)) / 86400
             words += f"; {len(touched)} not finished, the oldest touched {days:.0f} days ago"
@@ -97,9 +97,9 @@ def _kept(cache: Path) -> list[dict[str, Any]]:
 
 
 def _stat(path: Path) -> os.stat_result | None:
-    """None of a path that another process has just removed."""
+    """Of a link itself; None of a path that another process has just removed."""
     with suppress(OSError):
-        return path.stat()
+        return path.lstat()
     return None
 
 

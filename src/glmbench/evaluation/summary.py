@@ -138,9 +138,9 @@ class Arm:
 
     @cached_property
     def without_copies(self) -> WithoutCopies | None:
-        """The score without copied test rows; None where no row has a copy, or not all fits know."""
+        """The score without copied test rows; None where no row has a copy, or fits do not know or agree which."""
         kept = [fit for result in self.results if isinstance(fit := result.details.get("without_copies"), dict)]
-        if len(kept) < len(self.results):
+        if len(kept) < len(self.results) or len({fit["rows"] for fit in kept}) > 1:
             return None
         values = [fit["value"] for fit in kept]
         value = None if None in values else float(np.mean(values))
@@ -151,7 +151,7 @@ class Arm:
         if not all(COPIED in predictions for predictions in self.predictions):  # kept before rows were marked
             return None, None
         rest = [predictions.filter(~pl.col(COPIED)) for predictions in self.predictions]
-        if rest[0].is_empty():
+        if rest[0].is_empty() or any(not rows["id"].equals(rest[0]["id"]) for rows in rest):
             return None, None
         bounds = interval(replicates(self.metric, rest, n=OTHER_REPLICATES, seed=SEED))
         return bounds if np.isfinite(bounds).all() else (None, None)

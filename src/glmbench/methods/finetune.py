@@ -47,7 +47,7 @@ class FinetuneRecipe:
     """Longest input; None: the context of the model."""
     too_long: TooLong = "refuse"
     """What becomes of longer sequences: an error, their end cut (how many were is in the result), or windows whose
-    outputs are averaged."""
+    outputs are averaged (of labels by base, the states of a token in several windows)."""
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of a window, at least, that it has in common with the next."""
     pairs: Pairing = "pair"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
 import polars as pl
 
 from glmbench.errors import Unsupported
@@ -20,7 +21,7 @@ from glmbench.methods.judging import collapse, loss_on, metric_on
 from glmbench.methods.method import Fit
 from glmbench.methods.training import make_batches, train_module, training_folder
 from glmbench.models.fitted.building import Form, Pairing, build
-from glmbench.models.fitted.target import Target
+from glmbench.models.fitted.target import NO_LABEL, Target
 from glmbench.models.fitted.trained_network import Trained, TrainedNetwork, TrainedOnBases
 from glmbench.models.model import Trainable
 from glmbench.models.reporting import NotesInput
@@ -170,6 +171,7 @@ def _attempt(training: Training, task: Task, target: Target, split: Split, seed:
     both = recipe.reverse_complement
     batches = _batches(training, collate, target, split.train, seed, both=both)
     stop_on = None if split.stop_on is None else _batches(training, collate, target, split.stop_on, seed, both=False)
+    selected = "" if stop_on is None else _selected_by(training, task, target, stop_on)
     steps = len(batches) // batches.parts
     folder = training_folder(
         training.checkpoints,
@@ -185,9 +187,9 @@ def _attempt(training: Training, task: Task, target: Target, split: Split, seed:
         batches,
         target,
         lambda: adamw(module, lr=recipe.lr, weight_decay=recipe.weight_decay),
-        _shared_out(recipe.plan(steps, higher_is_better=training.select == "metric"), batches.parts),
+        _shared_out(recipe.plan(steps, higher_is_better=selected != "loss"), batches.parts),
         seed=seed,
-        evaluate=None if stop_on is None else _evaluate(training, task, target, stop_on),
+        evaluate=None if stop_on is None else _evaluate(selected, target, stop_on),
         folder=folder,
         description=training.name,
     )
@@ -202,8 +204,7 @@ def _attempt(training: Training, task: Task, target: Target, split: Split, seed:
         batch_codes=training.at_once,
     )
     judged = _agreed(collapse(module, target, stop_on, recipe.precision))
-    selected = None if stop_on is None else task.card.metric if training.select == "metric" else "loss"
-    return _Attempt(seed, predictor, {**made, **judged, **record.summary(), "selected_by": selected}, folder)
+    return _Attempt(seed, predictor, {**made, **judged, **record.summary(), "selected_by": selected or None}, folder)
 
 
 def _batches(
@@ -231,8 +232,15 @@ def _shared_out(plan: Plan, parts: int) -> Plan:
     return replace(plan, accumulate=parts // processes())
 
 
-def _evaluate(training: Training, task: Task, target: Target, stop_on: InMemoryBatches) -> Evaluate:
-    return loss_on(target, stop_on) if training.select == "loss" else metric_on(target, stop_on, task.card.metric)
+def _selected_by(training: Training, task: Task, target: Target, stop_on: InMemoryBatches) -> str:
+    """What decides whose weights are kept: the loss, or the task's metric unless all classes asked about are one."""
+    asked = np.unique(stop_on.targets[stop_on.targets != NO_LABEL])
+    tells_nothing = target.kind in ("classes", "bases") and len(asked) == 1
+    return "loss" if training.select == "loss" or tells_nothing else task.card.metric
+
+
+def _evaluate(selected: str, target: Target, stop_on: InMemoryBatches) -> Evaluate:
+    return loss_on(target, stop_on) if selected == "loss" else metric_on(target, stop_on, selected)
 
 
 def _agreed(judged: dict[str, Any]) -> dict[str, Any]:

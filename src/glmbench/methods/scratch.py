@@ -48,7 +48,7 @@ class ScratchRecipe:
     retries: Annotated[int, Field(ge=0)] = 1
     """Further attempts, each from another seed, while a training has collapsed on the rows that it was stopped on."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     """Of this code: grows whenever the same settings would give other numbers, so that results get a new address."""
 
     @classmethod

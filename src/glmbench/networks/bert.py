@@ -102,7 +102,8 @@ def _packed_states(
     for layer in layers:
         last = asked is not None and layer is layers[-1]
         query, key, value = (getattr(layer.attention.self, name) for name in ("query", "key", "value"))
-        if last and first and isinstance(attend, SdpaAttention) and type(key) is type(value) is nn.Linear:
+        plain = type(key) is type(value) is nn.Linear  # adapters make keys and values of their own
+        if last and first and plain and isinstance(attend, SdpaAttention):
             seen = x[asked]
             mixed, x = attend.of_first(_by_head(query(seen), config), x, key, value).flatten(1), seen
         else:

@@ -95,7 +95,7 @@ class Score(_Frozen):
     copied_rows: int | None = None
     """Test rows with an exact, reverse-complement or near copy in another split; None where not looked for."""
     without_copies: Number = None
-    """The score on the other test rows, where there are copied ones; `low` and `high` of a single fit only."""
+    """The score on the other test rows, where there are copied ones."""
     without_copies_low: Number = None
     without_copies_high: Number = None
     corrected: Number = None

@@ -140,8 +140,8 @@ class InMemoryBatches:
         processes: how many share the micro-batches of a batch evenly.
 
     Attributes:
-        parts: micro-batches of every batch. Only the batch of the longest example needs them all: the last of others
-            are empty.
+        parts: micro-batches of every batch, as many as the longest example makes of a full one; where fewer are needed
+            the last are empty.
     """
 
     def __init__(

@@ -16,8 +16,8 @@ from transformers import FNetConfig, FNetModel
 
 from glmbench.errors import DataError, Unsupported
 from glmbench.models.huggingface.encoder import HuggingFaceModel
-from glmbench.models.huggingface.per_base import BaseCollate, PerBaseNetwork, _cover
-from glmbench.models.huggingface.token_windows import TokenWindows
+from glmbench.models.huggingface.per_base import BaseCollate, PerBaseNetwork, _cover, _places
+from glmbench.models.huggingface.token_windows import TokenWindows, Windows
 from glmbench.models.registry import load
 
 SEQUENCES = ["ACGTTGCATTAGCCGATACGGATC", "GATTACA", "acgtnnacgtt", "TTGACCAGTACGTAA", "CCCC"]
@@ -170,8 +170,12 @@ def test_sequences_that_are_too_long_are_refused_and_never_cut(reference: Callab
         collate.limited(None, "truncate", 0.25)
     with pytest.raises(Unsupported, match="more than 64 tokens"):  # whatever the reference says of overflow
         network_of(f"{reference('bert')}?overflow=truncate")[1].encode(["A" * 70])
+    for length in (1, 2):
+        with pytest.raises(Unsupported, match=f"max_length is {length} tokens, of which 2 are special ones"):
+            collate.limited(length, "window", 0.25)
     with pytest.raises(DataError, match="has no token"):
         collate.encode([""])
+    assert len(collate.encode([])) == 0
 
 
 def _random(*lengths: int) -> list[str]:
@@ -206,6 +210,13 @@ def test_beyond_the_context_a_token_has_the_mean_of_its_states_in_all_windows(
                 place = torch.tensor(base - read.starts[covering[0]])
                 wanted = head(means[covering].mean(0), place)
                 torch.testing.assert_close(found[base], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_token_of_no_base_does_not_come_to_the_next_sequence() -> None:
+    """As a tokenizer might put at the end: three bases have four tokens here."""
+    ids, nothing = torch.tensor([[9, 1, 2, 3, 4, 9]] * 2), np.zeros(2, np.int64)
+    windows = Windows(ids, None, np.array([0, 1]), nothing, nothing + 4)
+    assert _places(windows, 1, 3).tolist() == [[6, 0, 1, 2, 6, 6], [6, 3, 4, 5, 6, 6]]
 
 
 def test_windows_change_nothing_where_sequences_fit(reference: Callable[[str], str]) -> None:

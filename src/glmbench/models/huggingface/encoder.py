@@ -240,7 +240,7 @@ class HuggingFaceModel:
 
         The options `layer` and `pool` make no difference: the head is the architecture's own, and of single bases a
         small one on the states of the tokens that cover them. What becomes of sequences beyond the context is as
-        `overflow` says.
+        `overflow` says, but that with labels by base none is cut.
         """
         overflow = self._settings.overflow
         if per_base:

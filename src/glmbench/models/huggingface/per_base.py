@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _PLACES = 64
 """Places in a token that have a vector of their own; later ones share the last."""
 _CHUNK = 2048
+_NOTHING = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint8))
 
 
 @dataclass(frozen=True)
@@ -79,18 +80,14 @@ class BaseCollate:
 
         Raises:
             Unsupported: longer sequences were to be cut: bases would be left without an answer. Or the model reads
-                fewer tokens.
+                fewer tokens, or only special tokens would be left.
         """
         if too_long == "truncate":
             raise Unsupported(
                 'too_long = "truncate" goes with labels of sequences: with labels by base, some would be left without '
                 'an answer; set too_long = "window"'
             )
-        context = self.reader.context
-        if length is not None and context is not None and length > context:
-            raise Unsupported(f"max_length is {length} tokens, the model reads {context}")
-        reader = self.reader.limited(context if length is None else length, "refuse")
-        return replace(self, reader=reader, too_long=too_long or self.too_long, overlap=overlap)
+        return replace(self, reader=self.reader.shortened(length), too_long=too_long or self.too_long, overlap=overlap)
 
     def encode(self, sequences: Sequence[str]) -> EncodedSpans:
         """Token ids and spans.
@@ -120,7 +117,7 @@ class BaseCollate:
             )
         encoded = Encoded.from_arrays(ids)
         bases = np.concatenate(([0], np.cumsum([len(first) for first, _, _ in covers]))).astype(np.int64)
-        first, last, place = (np.concatenate(parts) for parts in zip(*covers, strict=True))
+        first, last, place = (np.concatenate(parts) for parts in zip(*covers, strict=True)) if covers else _NOTHING
         windowed = windows.work(encoded.lengths) if windows else None
         return EncodedSpans(encoded.values, encoded.offsets, bases, first, last, place, windowed)
 
@@ -173,11 +170,11 @@ def _places(windows: Windows, before: int, longest: int) -> Tensor:
 
     Token t of sequence s is at s * longest + t; special tokens and padding are at the place after the last.
     """
-    token = np.arange(windows.ids.shape[1]) - before
-    inside = (token >= 0) & (token < windows.tokens[:, None])
-    place = windows.owners[:, None] * longest + windows.starts[:, None] + token
+    in_window = np.arange(windows.ids.shape[1]) - before
+    token = windows.starts[:, None] + in_window
+    covers_bases = (in_window >= 0) & (in_window < windows.tokens[:, None]) & (token < longest)
     nowhere = (int(windows.owners[-1]) + 1) * longest
-    return torch.from_numpy(np.where(inside, place, nowhere))
+    return torch.from_numpy(np.where(covers_bases, windows.owners[:, None] * longest + token, nowhere))
 
 
 def _cover(

@@ -104,6 +104,19 @@ class Reader:
         other._context, other._overflow = context, overflow
         return other
 
+    def shortened(self, length: int | None) -> Reader:
+        """The same for at most so many tokens, special ones included; None: for what the model reads.
+
+        Raises:
+            Unsupported: the model reads fewer, or only special tokens would be left.
+        """
+        context, special = self._context, len(self.prefix) + len(self.suffix)
+        if length is not None and context is not None and length > context:
+            raise Unsupported(f"max_length is {length} tokens, the model reads {context}")
+        if length is not None and length <= special:
+            raise Unsupported(f"max_length is {length} tokens, of which {special} are special ones")
+        return self.limited(context if length is None else length, self._overflow)
+
     def pairs(self) -> PairTemplate:
         """What stands around the tokens of two sequences that belong together.
 

@@ -68,14 +68,7 @@ class TokenCollate:
         Raises:
             Unsupported: the model reads fewer, or only special tokens would be left.
         """
-        context = self.reader.context
-        if length is not None and context is not None and length > context:
-            raise Unsupported(f"max_length is {length} tokens, the model reads {context}")
-        special = len(self.reader.prefix) + len(self.reader.suffix)
-        if length is not None and length <= special:
-            raise Unsupported(f"max_length is {length} tokens, of which {special} are special ones")
-        reader = self.reader.limited(context if length is None else length, "truncate")
-        return replace(self, reader=reader, too_long=too_long or self.too_long, overlap=overlap)
+        return replace(self, reader=self.reader.shortened(length), too_long=too_long or self.too_long, overlap=overlap)
 
     def encode(self, sequences: Sequence[Input]) -> EncodedTokens:
         """Token ids.
