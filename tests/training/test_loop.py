@@ -128,9 +128,6 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(stop_at: int
 class Points:
     """A collate of eight codes an example."""
 
-    def encode(self, sequences: Sequence[str]) -> Encoded:
-        raise NotImplementedError
-
     def batch(self, encoded: Encoded, rows: np.ndarray) -> tuple[torch.Tensor]:
         return (torch.from_numpy(encoded.matrix(rows, fill=0)).float(),)
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from glmbench.errors import Unsupported
 from glmbench.models.huggingface.reader import Reader
-from glmbench.models.huggingface.token_windows import TokenWindows, Windows, padding_mask
+from glmbench.models.huggingface.token_windows import EncodedTokens, TokenWindows, Windows, padding_mask
 from glmbench.training.batches import Encoded
 
 if TYPE_CHECKING:
@@ -34,27 +34,20 @@ _NOTHING = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint8))
 
 
 @dataclass(frozen=True)
-class EncodedSpans(Encoded):
-    """Token ids, and for every base which tokens cover it. Special tokens are among them unless there are windows.
+class EncodedSpans(EncodedTokens):
+    """Token ids, and for every base which tokens cover it.
 
     Attributes:
         bases: int64 (examples + 1,), where the bases of each example begin in the arrays below.
         first: int32 (all bases,), the first id of the example that covers a base.
         last: int32 (all bases,), the last one.
         place: uint8 (all bases,), the place of a base in the first token that covers it.
-        windowed: of sequences in windows, tokens that all windows of each example hold together, int64 (examples,).
     """
 
     bases: NDArray[np.int64]
     first: NDArray[np.int32]
     last: NDArray[np.int32]
     place: NDArray[np.uint8]
-    windowed: NDArray[np.int64] | None = None
-
-    @property
-    def work(self) -> NDArray[np.int64]:
-        """See `Encoded.work`."""
-        return self.lengths if self.windowed is None else self.windowed
 
 
 @dataclass(frozen=True)
@@ -119,7 +112,7 @@ class BaseCollate:
         bases = np.concatenate(([0], np.cumsum([len(first) for first, _, _ in covers]))).astype(np.int64)
         first, last, place = (np.concatenate(parts) for parts in zip(*covers, strict=True)) if covers else _NOTHING
         windowed = windows.work(encoded.lengths) if windows else None
-        return EncodedSpans(encoded.values, encoded.offsets, bases, first, last, place, windowed)
+        return EncodedSpans(encoded.values, encoded.offsets, bases, first, last, place, windowed=windowed)
 
     def batch(
         self, encoded: Encoded, rows: NDArray[np.integer]

@@ -13,7 +13,7 @@ from torch import Tensor
 from glmbench.errors import Unsupported
 from glmbench.models.huggingface.pair_template import PairTemplate
 from glmbench.models.huggingface.reader import Overflow, Reader
-from glmbench.models.huggingface.token_windows import TokenWindows, padding_mask
+from glmbench.models.huggingface.token_windows import EncodedTokens, TokenWindows, padding_mask
 from glmbench.models.model import Input
 from glmbench.training.batches import Encoded
 
@@ -27,22 +27,14 @@ Inputs = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
 
 
 @dataclass(frozen=True)
-class EncodedTokens(Encoded):
-    """Token ids.
+class EncodedInputs(EncodedTokens):
+    """Token ids of sequences or pairs.
 
     Attributes:
         second: of pairs, at which id of its example the second sequence begins, int64 (examples,).
-        windowed: of sequences in windows, tokens that all windows of each example hold together, int64 (examples,);
-            special tokens are still to be put around them.
     """
 
     second: NDArray[np.int64] | None = None
-    windowed: NDArray[np.int64] | None = None
-
-    @property
-    def work(self) -> NDArray[np.int64]:
-        """See `Encoded.work`."""
-        return self.lengths if self.windowed is None else self.windowed
 
 
 @dataclass(frozen=True)
@@ -70,7 +62,7 @@ class TokenCollate:
         """
         return replace(self, reader=self.reader.shortened(length), too_long=too_long or self.too_long, overlap=overlap)
 
-    def encode(self, sequences: Sequence[Input]) -> EncodedTokens:
+    def encode(self, sequences: Sequence[Input]) -> EncodedInputs:
         """Token ids.
 
         Raises:
@@ -94,19 +86,19 @@ class TokenCollate:
             raise self._refusal(too_long, len(texts), "sequences")
         encoded = Encoded.from_arrays(ids)
         windowed = windows.work(encoded.lengths) if windows else None
-        return EncodedTokens(encoded.values, encoded.offsets, windowed=windowed)
+        return EncodedInputs(encoded.values, encoded.offsets, windowed=windowed)
 
     def batch(self, encoded: Encoded, rows: NDArray[np.integer]) -> Inputs:
         """Ids (B, L) padded on the right, their mask, token types and owners; see `TrainableNetwork.forward`."""
         windows = self._windows()
-        if isinstance(encoded, EncodedTokens) and encoded.windowed is not None and windows is not None:
+        if isinstance(encoded, EncodedInputs) and encoded.windowed is not None and windows is not None:
             cut = windows.cut(encoded, rows)
             one_each = len(cut.ids) == len(rows)
             return cut.ids, cut.mask, None, None if one_each else torch.from_numpy(cut.owners)
         ids = torch.from_numpy(encoded.matrix(rows, fill=self.pad).astype(np.int64))
         lengths = encoded.lengths[rows]
         kinds = None
-        if isinstance(encoded, EncodedTokens) and encoded.second is not None:
+        if isinstance(encoded, EncodedInputs) and encoded.second is not None:
             kinds = torch.from_numpy((np.arange(ids.shape[1]) >= encoded.second[rows][:, None]).astype(np.int64))
         return ids, padding_mask(lengths, ids.shape[1]), kinds, None
 
@@ -170,7 +162,7 @@ class TokenCollate:
     def _pairs(self) -> PairTemplate:
         return self.reader.pairs()
 
-    def _encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> EncodedTokens:
+    def _encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> EncodedInputs:
         if self.too_long == "window":
             raise Unsupported("pairs of sequences do not go in windows; cut them, or concatenate them first")
         template, room = self._pairs(), self._pair_room()
@@ -190,7 +182,7 @@ class TokenCollate:
         if too_long and self.too_long == "refuse":
             raise self._refusal(too_long, len(pairs), "pairs")
         encoded = Encoded.from_arrays(ids)
-        return EncodedTokens(encoded.values, encoded.offsets, second=np.array(second, np.int64))
+        return EncodedInputs(encoded.values, encoded.offsets, second=np.array(second, np.int64))
 
     def _bare(self, reader: Reader, texts: Sequence[str]) -> list[list[int]]:
         before = len(reader.prefix)

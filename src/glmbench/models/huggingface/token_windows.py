@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,6 +11,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from glmbench.training.batches import Encoded
+
+
+@dataclass(frozen=True)
+class EncodedTokens(Encoded):
+    """Token ids, with special tokens unless there are windows.
+
+    Attributes:
+        windowed: of sequences in windows, tokens that all windows of each example hold together, int64 (examples,);
+            special tokens are still to be put around them. None: not in windows.
+    """
+
+    windowed: NDArray[np.int64] | None = field(default=None, kw_only=True)
+
+    @property
+    def work(self) -> NDArray[np.int64]:
+        """See `Encoded.work`."""
+        return self.lengths if self.windowed is None else self.windowed
 
 
 @dataclass(frozen=True)
