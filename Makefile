@@ -26,8 +26,8 @@ demo: $(STAMP)  ## pre-train a small model on a simulated genome, benchmark it b
 		--store demo/store
 	$(BIN)/glmbench report --store demo/store --out demo/report
 
-test: $(STAMP)  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## the whole test suite, a process a core up to four
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP)  ## ruff, types, import contracts
 	$(BIN)/ruff format --check .
