@@ -13,13 +13,14 @@ from frame_task import CARD, FrameTask, gc_rows, write_table
 from glmbench.errors import MissingData
 from glmbench.evaluation import leakage
 from glmbench.evaluation.job import Result
-from glmbench.evaluation.leakage import COPIED, RULES_VERSION, beside_copies, find_copies, kept_copies
+from glmbench.evaluation.leakage import RULES_VERSION, beside_copies, find_copies, kept_copies
 from glmbench.evaluation.objects import Objects
 from glmbench.evaluation.plan import plan
 from glmbench.evaluation.request import Request
 from glmbench.evaluation.run import run
 from glmbench.evaluation.store import Store
 from glmbench.evaluation.summary import OTHER_REPLICATES, SEED, arms
+from glmbench.metrics.predictions import COPIED
 from glmbench.metrics.resampling import interval, replicates
 from glmbench.metrics.scores import evaluate
 from glmbench.sequences.encoding import reverse_complement

@@ -12,9 +12,6 @@ import typer
 
 from glmbench.cli.options import AsJson, Offline, TrustRemoteCode
 
-TRAININGS = "training"
-"""Folder of the cache with a folder for each training that is not finished."""
-
 
 def command(
     models: Annotated[list[str] | None, typer.Option("--model", "-m", help="also try these models")] = None,
@@ -83,6 +80,8 @@ def _writable(cache: Path) -> dict[str, Any]:
 def _kept(cache: Path) -> list[dict[str, Any]]:
     """What the cache holds, by folder; of trainings, how many run or were interrupted and never gone on with."""
     import time
+
+    from glmbench.storage.cache import TRAININGS
 
     found = []
     for folder in sorted(path for path in cache.glob("*") if path.is_dir()):

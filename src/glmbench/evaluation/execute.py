@@ -31,6 +31,7 @@ from glmbench.models.embedding_cache import CachedEmbeddings
 from glmbench.models.fitted.saving import Fitted, is_small, save
 from glmbench.models.model import Embeds, Model, ModelCard
 from glmbench.models.reporting import NotesInput
+from glmbench.storage.cache import TRAININGS
 from glmbench.tasks.budget import Budget
 from glmbench.tasks.task import ReportsLetters, Task, is_paired
 
@@ -117,7 +118,7 @@ def _opened(job: Job, objects: Objects) -> tuple[Task, Model]:
 
 def _fit(job: Job, objects: Objects, task: Task, model: Model) -> tuple[Fit, Model]:
     """The fit of a job, and the model as the method saw it."""
-    method = methods.make(job.method, job.recipe, objects.access.cache / "training")
+    method = methods.make(job.method, job.recipe, objects.access.cache / TRAININGS)
     asked = objects.embedder(job.model) if method.needs is Embeds else model
     return method.fit(asked, task, budget=Budget.parse(job.budget), seed=job.seed), asked
 

@@ -19,13 +19,12 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from glmbench.errors import MissingData
+from glmbench.metrics.predictions import COPIED
 from glmbench.storage.atomic import write_text
 from glmbench.tasks.leakage import exact_duplicates, near_duplicates, reverse_complement_duplicates
 from glmbench.tasks.task import Task
 
 TEST = "test"
-COPIED = "copied"
-"""Column of kept predictions: whether another split has the row's example."""
 RULES_VERSION = 1
 """Grows when the rules find other rows than before: files of earlier versions are then made anew."""
 MOST_COMPARED = 1_000_000_000_000_000

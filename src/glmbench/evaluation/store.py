@@ -56,7 +56,7 @@ class Store:
         return self._read(self._results / address / "result.json")
 
     def predictions(self, address: str) -> pl.DataFrame:
-        """The predictions kept with a finished result: `id`, `group`, `label`, the scores, and `copied` (`leakage`)."""
+        """The predictions kept with a finished result: `id`, `group`, `label`, the scores, perhaps `copied`."""
         path = self._results / address / "predictions.parquet"
         try:
             return pl.read_parquet(path)

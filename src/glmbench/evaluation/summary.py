@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from glmbench.evaluation.job import Job, Result
-from glmbench.evaluation.leakage import COPIED
 from glmbench.evaluation.store import Store, StoreError
 from glmbench.methods.registry import METHODS, make
+from glmbench.metrics.predictions import COPIED
 from glmbench.metrics.resampling import ResampledScores, interval, over_fits, replicates, resampled_scores
 from glmbench.models.model import ModelCard
 from glmbench.storage.hashing import canonical_json

@@ -15,6 +15,9 @@ from glmbench.errors import DataError
 Kind = Literal["classification", "regression", "multilabel"]
 """What predictions are of; those of a task with labels by base are a classification (`per_base_frame`)."""
 
+COPIED = "copied"
+"""A column that kept predictions may have: whether another split has the row's example (`evaluation.leakage`)."""
+
 _ROUNDING = 1e-3
 """How far the scores of a row may be from a sum of 1 and still be probabilities (bfloat16 softmax reaches 4e-4)."""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+TRAININGS = "training"
+"""Its folder with a folder for each training that is not finished."""
+
 
 def cache_folder() -> Path:
     """`$GLMBENCH_CACHE`, or the user's cache folder as the platform defines it."""

@@ -57,6 +57,7 @@ KINDS = {
     "lora": Kind("hf:{dnabert2}", "lora", TRAINED),
     "lora of some layers": Kind("hf:{bert}", "lora", {**TRAINED, "lora": {"rank": 2, "targets": ["query", "value"]}}),
     "lora by base": Kind("hf:{dnabert2}", "lora", TRAINED, "bases"),
+    "lora by base in windows": Kind("hf:{bert}", "lora", {**TRAINED, "max_length": 14, "too_long": "window"}, "bases"),
     "scratch": Kind("onehot-cnn", "scratch", TRAINED),
     "scratch of labels, both strands": Kind("onehot-cnn", "scratch", {**TRAINED, "reverse_complement": True}, "labels"),
     "scratch of pairs": Kind("onehot-cnn", "scratch", TRAINED, pairs=True),

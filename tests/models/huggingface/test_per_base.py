@@ -16,7 +16,7 @@ from transformers import FNetConfig, FNetModel
 
 from glmbench.errors import DataError, Unsupported
 from glmbench.models.huggingface.encoder import HuggingFaceModel
-from glmbench.models.huggingface.per_base import BaseCollate, PerBaseNetwork, _cover, _places
+from glmbench.models.huggingface.per_base import BaseCollate, PerBaseNetwork, _cover, _slots
 from glmbench.models.huggingface.token_windows import TokenWindows, Windows
 from glmbench.models.registry import load
 
@@ -216,7 +216,7 @@ def test_a_token_of_no_base_does_not_come_to_the_next_sequence() -> None:
     """As a tokenizer might put at the end: three bases have four tokens here."""
     ids, nothing = torch.tensor([[9, 1, 2, 3, 4, 9]] * 2), np.zeros(2, np.int64)
     windows = Windows(ids, None, np.array([0, 1]), nothing, nothing + 4)
-    assert _places(windows, 1, 3).tolist() == [[6, 0, 1, 2, 6, 6], [6, 3, 4, 5, 6, 6]]
+    assert _slots(windows, 1, 3).tolist() == [[6, 0, 1, 2, 6, 6], [6, 3, 4, 5, 6, 6]]
 
 
 def test_windows_change_nothing_where_sequences_fit(reference: Callable[[str], str]) -> None:

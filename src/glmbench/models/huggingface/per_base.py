@@ -124,7 +124,7 @@ class BaseCollate:
         )
         if (windows := self._windows()) is not None:
             cut = windows.cut(encoded, rows)
-            return cut.ids, cut.mask, first, last, place, _places(cut, len(windows.before), int(last.max()) + 1)
+            return cut.ids, cut.mask, first, last, place, _slots(cut, len(windows.before), int(last.max()) + 1)
         ids = torch.from_numpy(encoded.matrix(rows, fill=self.pad).astype(np.int64))
         return ids, padding_mask(encoded.lengths[rows], ids.shape[1]), first, last, place, None
 
@@ -148,17 +148,14 @@ class BaseCollate:
 
     def _windows(self) -> TokenWindows | None:
         """How long sequences go in; None: not in windows."""
-        room = self.reader.room
-        if self.too_long != "window" or room is None:
-            return None
-        return TokenWindows(room, self.overlap, self.reader.prefix, self.reader.suffix, self.pad)
+        return TokenWindows.of(self.reader, self.overlap, self.pad) if self.too_long == "window" else None
 
     def _by_base(self, encoded: EncodedSpans, rows: NDArray[np.integer], values: NDArray[Any]) -> Tensor:
         one = Encoded(values, encoded.bases)
         return torch.from_numpy(one.matrix(rows, fill=0).astype(np.int64))
 
 
-def _places(windows: Windows, before: int, longest: int) -> Tensor:
+def _slots(windows: Windows, before: int, longest: int) -> Tensor:
     """Where the states of windows belong among those of whole sequences, int64 (windows, length).
 
     Token t of sequence s is at s * longest + t; special tokens and padding are at the place after the last.
@@ -209,7 +206,7 @@ class PerBaseNetwork(nn.Module):
         first: Tensor,
         last: Tensor,
         place: Tensor,
-        places: Tensor | None = None,
+        slots: Tensor | None = None,
     ) -> Tensor:
         """Scores (batch, longest, outputs) of every base; beyond the end of shorter sequences they mean nothing.
 
@@ -219,11 +216,11 @@ class PerBaseNetwork(nn.Module):
             first: the first token of each base, int64 (batch, longest).
             last: the last token of each base.
             place: of each base in its first token.
-            places: of windows, where the states of their tokens belong; see `_places`. None: there are no windows.
+            slots: of windows, where the states of their tokens belong; see `_slots`. None: there are no windows.
         """
         states = self._states(ids, mask)
-        if places is not None:
-            states = _assembled(states, places, len(last), int(last.max()) + 1)
+        if slots is not None:
+            states = _assembled(states, slots, len(last), int(last.max()) + 1)
         if torch.equal(first, last):
             of_base = _taken(states, first)
         else:  # the mean over a range, as a difference of sums from the left
@@ -256,11 +253,11 @@ class BaseHead(nn.Module):
         return out
 
 
-def _assembled(states: Tensor, places: Tensor, sequences: int, tokens: int) -> Tensor:
+def _assembled(states: Tensor, slots: Tensor, sequences: int, tokens: int) -> Tensor:
     """States (sequences, tokens, dim) from those of windows, the mean where a token is in several."""
-    flat, slots = places.flatten(), sequences * tokens + 1
-    total = states.new_zeros(slots, states.shape[2]).index_add(0, flat, states.flatten(0, 1))
-    mean = total / torch.bincount(flat, minlength=slots).clamp(min=1)[:, None]
+    flat, count = slots.flatten(), sequences * tokens + 1
+    total = states.new_zeros(count, states.shape[2]).index_add(0, flat, states.flatten(0, 1))
+    mean = total / torch.bincount(flat, minlength=count).clamp(min=1)[:, None]
     return mean[:-1].view(sequences, tokens, -1)
 
 

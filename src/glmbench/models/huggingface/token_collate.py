@@ -190,10 +190,7 @@ class TokenCollate:
 
     def _windows(self) -> TokenWindows | None:
         """How long sequences go in; None: not in windows."""
-        room = self.reader.room
-        if self.too_long != "window" or room is None:
-            return None
-        return TokenWindows(room, self.overlap, self.reader.prefix, self.reader.suffix, self.pad)
+        return TokenWindows.of(self.reader, self.overlap, self.pad) if self.too_long == "window" else None
 
     def _refusal(self, too_long: int, of: int, what: str) -> Unsupported:
         return Unsupported(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from glmbench.models.huggingface.reader import Reader
 from glmbench.training.batches import Encoded
 
 
@@ -66,6 +67,11 @@ class TokenWindows:
     before: Sequence[int]
     after: Sequence[int]
     pad: int
+
+    @classmethod
+    def of(cls, reader: Reader, overlap: float, pad: int) -> TokenWindows | None:
+        """Windows as long as a reader's context; None: it reads any length."""
+        return None if reader.room is None else cls(reader.room, overlap, reader.prefix, reader.suffix, pad)
 
     def starts(self, tokens: int) -> list[int]:
         """The first token of each window of a sequence."""
